@@ -1,0 +1,72 @@
+"""What counts as the same answer."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from helpers.comparing import Raised, describe, difference, snapshot
+
+
+@pytest.mark.parametrize(("asked", "got"), [
+    (1.0, 1.0 + 1e-10), (1.0, np.float64(1.0)), (3, np.int64(3)), (0.0, 1e-13), (2.0, 2),
+    (np.array([1, 2]), np.array([1, 2], np.int32)), (np.array([1e8, 1.0]), np.array([1e8, 1.0 + 1e-3 * 1e-5])),
+    ((1, 2.0), (1, 2.0)), ([1, 2], (1, 2)), ({"a": 1.0}, {"a": 1.0}), ("x", "x"), (True, np.bool_(True)),
+    (np.array([np.inf, -np.inf]), np.array([np.inf, -np.inf])), (Fraction(1, 3), Fraction(2, 6)), (None, None),
+])
+def test_same(asked, got):
+    assert difference(asked, got) is None
+
+
+@pytest.mark.parametrize(("asked", "got"), [
+    (1.0, 1.0 + 1e-6), (1.0, True), (3, 3.0), (3, True), (1.0, None), (1.0, "1"), (float("nan"), float("nan")),
+    (np.array([1.0, np.nan]), np.array([1.0, np.nan])), (np.array([1, 2]), np.array([True, False])),
+    (np.array([1.0]), np.array([1.0], np.float32)), (np.array([1.0, 2.0]), [1.0, 2.0]), (np.zeros((2, 3)), np.zeros((3, 2))),
+    ((1, 2), (1, 2, 3)), ({"a": 1}, {"b": 1}), ({"a": 1}, [1]), (True, 1), (Fraction(1, 3), 1 / 3),
+    (np.array([1.0, 2.0]), np.array([1.0, np.inf])), (1.0, Raised("ValueError", "")), ([1, 2], 1),
+])
+def test_different(asked, got):
+    found = difference(asked, got)
+    assert found is not None and found.asked and found.got
+
+
+def test_tensors_compare_by_dtype_device_and_kind():
+    torch = pytest.importorskip("torch")
+    asked = torch.tensor([[1.0, 2.0]])
+    assert difference(asked, asked + 1e-7) is None
+    for wrong in (asked.double(), asked.numpy(), asked.long(), asked.T, asked[0], asked + 1e-3, asked.to("meta")):
+        assert difference(asked, wrong) is not None
+    assert difference(asked.bfloat16(), asked.bfloat16()) is None
+    assert difference(np.zeros(2), torch.zeros(2, dtype=torch.float64)) is not None
+
+
+def test_the_first_place_that_differs_is_named():
+    asked = np.arange(20.0).reshape(4, 5)
+    got = asked.copy()
+    got[2, 3] += 1
+    assert "at [2, 3]" in difference(asked, got).got
+    got[3, 0] = np.nan
+    assert difference(asked, got).got == "NaN at [3, 0]"
+
+
+def test_wrong_answers_are_the_same_when_both_have_nan_in_one_place():
+    a = np.array([1.0, np.nan])
+    assert difference(a, a.copy(), nan_equal=True) is None
+    assert difference(a, np.array([np.nan, 1.0]), nan_equal=True) is not None
+
+
+def test_descriptions_read_well():
+    assert describe(np.float64(0.5)) == "0.5"
+    assert describe(np.zeros((7, 2))) == "float64 array (7, 2)"
+    assert describe(np.array([1, 2])) == "int64 array (2,): [1, 2]"
+    assert describe([1, 2]) == "[1, 2]"
+    assert describe((1, "a")) == "(1, 'a')"
+    assert describe(x for x in ()) == "a generator"
+    assert describe(describe) == "the function describe"
+
+
+def test_a_snapshot_does_not_follow_later_changes():
+    inner = np.zeros(2)
+    copy = snapshot({"a": [inner]})
+    inner += 1
+    assert copy["a"][0].tolist() == [0, 0]
