@@ -1,0 +1,1 @@
+"""What authors and CI run. Notebooks import nothing from here."""

@@ -1,0 +1,618 @@
+"""The data of the course: one function per data set, and always something to work with.
+
+Each function takes the first of these sources that holds the data:
+
+1. the folder COURSE_DATA_DIR, which a class shares and nobody writes to,
+2. the cache, `data/cache` in the course's folder (or the user's cache folder where that is read-only),
+3. a download, once, into the cache,
+4. the stand-in that the course draws itself.
+
+It prints one line: what, from where, how many samples, which license. No network is never an error.
+
+COURSE_DATA=standin takes the stand-in straight away; COURSE_OFFLINE=1 never touches the network.
+From a terminal: `python -m helpers.data list` and `python -m helpers.data get mnist`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import hashlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helpers import devices, standins
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONNECT_SECONDS = 5.0  # until we call the network absent
+LOCK_SECONDS = 300.0  # while another notebook downloads the same files
+ASK_ABOVE_MB = 50
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set of the course: its name, where its files lie in a data folder, what one may do with it."""
+
+    name: str
+    title: str
+    files: tuple[str, ...]  # relative to the data folder; all must be there
+    license: str
+    size_mb: float  # of the download, or of the files where there is none
+    loader: bool = False  # this version of the course has its function
+    download: bool = False  # the function knows where to get it
+
+
+MNIST_FILES = {  # the published md5 of each file, and its size in bytes
+    "MNIST/raw/train-images-idx3-ubyte.gz": ("f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
+    "MNIST/raw/train-labels-idx1-ubyte.gz": ("d53e105ee54ea40749a09fcbcd1e9432", 28_881),
+    "MNIST/raw/t10k-images-idx3-ubyte.gz": ("9fb629c4189551a2d022fa330f9573f3", 1_648_877),
+    "MNIST/raw/t10k-labels-idx1-ubyte.gz": ("ec29112dd5afa0611ce80d1b7f02629c", 4_542),
+}
+MNIST_MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
+POINTS_FILE = "perceptron/data.csv"
+OURS = "CC BY 4.0 (this course)"
+
+DATASETS = {
+    d.name: d
+    for d in (
+        Dataset("points", "perceptron points", (POINTS_FILE,), "MIT (Udacity)", 0.002, loader=True),
+        Dataset(
+            "mnist",
+            "MNIST digits",
+            tuple(MNIST_FILES),
+            "CC BY-SA 3.0 (Yann LeCun, Corinna Cortes)",
+            11.6,
+            loader=True,
+            download=True,
+        ),
+        Dataset(
+            "fashion_mnist",
+            "Fashion-MNIST",
+            tuple(f.replace("MNIST/", "FashionMNIST/") for f in MNIST_FILES),
+            "MIT (Zalando SE)",
+            30.9,
+        ),
+        Dataset(
+            "cifar10", "CIFAR-10", ("cifar10_jpeg/cifar10_jpeg.tar.gz",), "none stated: local use only", 19.4
+        ),
+        Dataset(
+            "cats_and_dogs", "cats and dogs", ("cats_dogs/train", "cats_dogs/test"), "CC BY-SA 4.0", 20.7
+        ),
+        Dataset(
+            "flowers", "flower photographs", ("flower_photos",), "CC BY 2.0, credits in the folder", 18.7
+        ),
+        Dataset("anna", "Anna Karenina", ("anna/anna.txt",), "public domain", 2.0),
+        Dataset("shakespeare", "Shakespeare excerpts", ("tinyshakespeare/input.txt",), "public domain", 1.1),
+        Dataset(
+            "reviews",
+            "film reviews",
+            ("movie_reviews/reviews.txt", "movie_reviews/labels.txt"),
+            "CC BY 4.0 (Bo Pang, Lillian Lee)",
+            7.8,
+        ),
+        Dataset(
+            "sentences",
+            "film-review sentences",
+            ("rt_polarity/rt-polarity.pos", "rt_polarity/rt-polarity.neg"),
+            "CC BY 4.0 (Bo Pang, Lillian Lee)",
+            1.2,
+        ),
+        Dataset(
+            "admissions",
+            "student admissions",
+            ("student_admissions/student_data.csv",),
+            "MIT repository (Udacity)",
+            0.005,
+        ),
+        Dataset(
+            "style_pictures",
+            "pictures for style transfer",
+            ("style_transfer/style", "style_transfer/content"),
+            "public domain, CC0",
+            2.1,
+        ),
+        Dataset(
+            "squeezenet",
+            "SqueezeNet weights",
+            ("squeezenet_imagenet/squeezenet1_0_imagenet_dc.npz",),
+            "BSD 2-clause (Song Han and others)",
+            0.9,
+        ),
+    )
+}
+
+SOURCE_WORDS = {"folder": "your folder", "cache": "cache", "download": "download", "standin": "stand-in"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Images:
+    """A set of labelled pictures. The arrays are yours: changing them changes nothing for anybody else.
+
+    train_images (n, 28, 28) uint8, 0 to 255; train_labels (n,) int64; test_images and test_labels alike.
+    source is "folder", "cache", "download" or "standin".
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    name: str
+    source: str
+    license: str
+
+    def _samples(self) -> str:
+        return f"{len(self.train_labels):,} training and {len(self.test_labels):,} test images"
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {SOURCE_WORDS[self.source]}, {self._samples()}, license {self.license}"
+
+    def _copy(self) -> Images:
+        arrays = (self.train_images, self.train_labels, self.test_images, self.test_labels)
+        return Images(*(a.copy() for a in arrays), self.name, self.source, self.license)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Points:
+    """Points in the plane with a label each; `X, y = data.points()` takes them apart.
+
+    X (n, 2) float64, y (n,) int64 of zeros and ones, in the order of the file. source as in Images.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    name: str
+    source: str
+    license: str
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.X, self.y))
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {SOURCE_WORDS[self.source]}, {len(self.y):,} points, license {self.license}"
+
+    def _copy(self) -> Points:
+        return Points(self.X.copy(), self.y.copy(), self.name, self.source, self.license)
+
+
+class Unusable(Exception):
+    """A file is there, but it is not what it should be; the message names it and says why."""
+
+
+# --- Settings and folders ---
+
+
+def _standin_forced() -> bool:
+    wanted = os.environ.get("COURSE_DATA", "").strip().lower()
+    if wanted not in ("", "auto", "standin"):
+        raise ValueError(f"COURSE_DATA={wanted!r} is not known: use standin, or unset it.")
+    return wanted == "standin"
+
+
+def _offline() -> bool:
+    return os.environ.get("COURSE_OFFLINE", "").strip().lower() not in ("", "0", "no", "false")
+
+
+def _folder() -> Path | None:
+    """COURSE_DATA_DIR as a path, whether it exists or not; None if unset."""
+    text = os.environ.get("COURSE_DATA_DIR", "").strip()
+    return Path(text).expanduser() if text else None
+
+
+def _caches() -> list[Path]:
+    """Where downloads may lie, best first. The first is the course's own, if this is the course's folder."""
+    import platformdirs
+
+    places = [Path(platformdirs.user_cache_dir("deep-learning-done-by-hand", appauthor=False))]
+    if (REPOSITORY / "pyproject.toml").is_file():
+        places.insert(0, REPOSITORY / "data" / "cache")
+    return places
+
+
+def _writable_cache() -> Path | None:
+    for place in _caches():
+        try:  # trying is the only test that is right on every file system
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                return place
+        except OSError:
+            continue
+    return None
+
+
+def _holds(root: Path | None, dataset: Dataset) -> bool:
+    """Whether every file of the data set is there; looks at names only."""
+    if root is None:
+        return False
+    try:
+        return all((root / file).exists() for file in dataset.files)
+    except OSError:
+        return False
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+# --- The way from a name to arrays ---
+
+_loaded: dict[tuple, Images | Points] = {}  # decoded once per process; callers get copies
+used: dict[str, str] = {}  # which source each data set came from: {"mnist": "folder"}
+
+
+def _load(dataset: Dataset, read, stand_in, variant: object = None):
+    """Try the sources in order. `read(root, source)` returns the data or raises Unusable."""
+    forced, folder, caches = _standin_forced(), _folder(), _caches()
+    in_cache = [_holds(cache, dataset) for cache in caches]
+    key = (
+        dataset.name,
+        variant,
+        forced,
+        _offline(),
+        str(folder),
+        _holds(folder, dataset),
+        *map(str, caches),
+        *in_cache,
+    )
+    if key not in _loaded:
+        result = None
+        if not forced:
+            result = _real(dataset, read, folder, caches)
+        _loaded[key] = result or stand_in()
+    result = _loaded[key]._copy()
+    used[dataset.name] = result.source
+    _say(repr(result))
+    return result
+
+
+def _real(dataset: Dataset, read, folder: Path | None, caches: list[Path]):
+    """The data from folder, cache or download; None if none of them has it. One line for each thing amiss."""
+    if folder is not None:
+        try:
+            if not folder.is_dir():
+                raise Unusable(f"COURSE_DATA_DIR={folder} is not a folder that can be read")
+            if _any(folder, dataset):
+                return read(folder, "folder")
+        except (Unusable, OSError) as problem:
+            _say(f"{dataset.title}: {_reason(problem)}. Trying the next source.")
+    for cache in caches:
+        try:
+            if _any(cache, dataset):
+                return read(cache, "cache")
+        except (Unusable, OSError) as problem:
+            _say(f"{dataset.title}: {_reason(problem)} (in the cache). Trying the next source.")
+    if dataset.download and not _offline():
+        try:
+            return read(_download_mnist(), "download")
+        except (Unusable, OSError) as problem:
+            _say(f"{dataset.title}: no download ({_reason(problem)}); the stand-in takes its place.")
+    return None
+
+
+def _any(root: Path, dataset: Dataset) -> bool:
+    """Whether a part of the data set is there: then what is missing is worth a word."""
+    return any((root / file).exists() for file in dataset.files)
+
+
+def _reason(problem: Unusable | OSError) -> str:
+    if isinstance(problem, Unusable):
+        return str(problem)
+    reason = problem.strerror or str(problem) or type(problem).__name__
+    return f"{reason}: {problem.filename}" if problem.filename else reason
+
+
+def _bytes(root: Path, file: str) -> bytes:
+    try:
+        return (root / file).read_bytes()
+    except FileNotFoundError:
+        raise Unusable(f"{file} is missing") from None
+    except OSError as problem:
+        raise Unusable(f"{file} cannot be read ({problem.strerror or type(problem).__name__})") from None
+
+
+# --- Points ---
+
+
+def points() -> Points:
+    """100 points with two features each, labelled 0 or 1: `X, y = data.points()`.
+
+    The real ones (`perceptron/data.csv`: x1,x2,label in each row, no header) are used if COURSE_DATA_DIR or
+    the cache has them; nobody publishes them at an address that lasts, so they are not downloaded. Sorted by
+    label, ones first.
+    """
+    dataset = DATASETS["points"]
+
+    def read(root: Path, source: str) -> Points:
+        X, y = _read_points(_bytes(root, POINTS_FILE), POINTS_FILE)
+        return Points(X, y, dataset.title, source, dataset.license)
+
+    return _load(dataset, read, lambda: Points(*standins.points(), dataset.title, "standin", OURS))
+
+
+def _read_points(raw: bytes, file: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        rows = [line.split(",") for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+        table = np.array([[float(cell) for cell in row] for row in rows])
+    except ValueError:  # not text, not numbers, or rows of different length
+        raise Unusable(f"{file} is not a table of numbers x1,x2,label") from None
+    if table.shape != (100, 3):
+        raise Unusable(f"{file} should hold 100 rows of 3 numbers, not a table of shape {table.shape}")
+    if not np.isfinite(table).all() or not np.isin(table[:, 2], (0, 1)).all():
+        raise Unusable(f"{file} holds a label other than 0 and 1, or a number that is not finite")
+    return table[:, :2].copy(), table[:, 2].astype(np.int64)
+
+
+# --- MNIST ---
+
+
+def mnist() -> Images:
+    """Handwritten digits: `digits = data.mnist()`, then `digits.train_images` and so on.
+
+    60,000 training and 10,000 test images of 28 x 28 gray values. The stand-in is drawn by the course
+    (`helpers/standins.py`): 6,000 and 1,000 in fast mode, as many as the real set in full mode.
+    """
+    dataset = DATASETS["mnist"]
+    size = devices.budget(fast=(6_000, 1_000), full=(60_000, 10_000))
+
+    def read(root: Path, source: str) -> Images:
+        arrays = [_read_idx(_checked(_bytes(root, file), file), file) for file in MNIST_FILES]
+        train_images, train_labels, test_images, test_labels = arrays
+        labels = (train_labels.astype(np.int64), test_labels.astype(np.int64))
+        return Images(train_images, labels[0], test_images, labels[1], dataset.title, source, dataset.license)
+
+    def stand_in() -> Images:
+        cache = _writable_cache()
+        arrays = standins.digits(*size, cache=cache and cache / "standins")
+        return Images(*arrays, dataset.title, "standin", OURS)
+
+    return _load(dataset, read, stand_in, variant=size)
+
+
+def _checked(raw: bytes, file: str) -> bytes:
+    """The bytes of an MNIST file if they are the published ones; a helpful Unusable if not."""
+    md5, size = MNIST_FILES[file]
+    if hashlib.md5(raw, usedforsecurity=False).hexdigest() == md5:
+        return raw
+    if raw.lstrip()[:1] == b"<":
+        raise Unusable(f"{file} is a web page, not data: the download was answered by a log-in or error page")
+    if raw[:2] != b"\x1f\x8b":
+        raise Unusable(f"{file} is not a gzip file")
+    if len(raw) < size:
+        raise Unusable(f"{file} is cut off after {len(raw):,} of {size:,} bytes")
+    raise Unusable(f"{file} differs from the published file (md5 checksum)")
+
+
+def _read_idx(packed: bytes, file: str) -> np.ndarray:
+    """The array in a gzipped idx file: two zeros, 8 for bytes, number of axes, big-endian lengths, the data.
+
+    Returns uint8 of the shape that the file states. Format: http://yann.lecun.com/exdb/mnist/
+    """
+    try:
+        raw = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error):
+        raise Unusable(f"{file} cannot be unpacked") from None
+    axes = raw[3] if len(raw) >= 4 else 0
+    shape = tuple(int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(axes))
+    if raw[:3] != b"\x00\x00\x08" or len(raw) != 4 + 4 * axes + int(np.prod(shape, dtype=np.int64)):
+        raise Unusable(f"{file} is not an idx file of bytes")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _answering(addresses: tuple[str, ...], seconds: float = CONNECT_SECONDS) -> list[str]:
+    """Those addresses that answer a request within the time, in the given order.
+
+    All are asked at once, from threads that are left behind if they hang: looking up a name has no timeout.
+    Proxies of the environment are used, as the download will.
+    """
+    answered: set[str] = set()
+
+    def ask(address: str) -> None:
+        request = urllib.request.Request(address + "train-labels-idx1-ubyte.gz", method="HEAD")
+        with contextlib.suppress(Exception), urllib.request.urlopen(request, timeout=seconds) as response:
+            if response.status == 200:
+                answered.add(address)
+
+    threads = [threading.Thread(target=ask, args=(address,), daemon=True) for address in addresses]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        # with one answer in hand, the others get a moment more
+        thread.join(max(0.0, min(deadline - time.monotonic(), 0.5 if answered else seconds)))
+    return [address for address in addresses if address in answered]
+
+
+@contextlib.contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _fetch_mnist(mirror: str, folder: Path) -> None:
+    """Let torchvision download MNIST from one mirror to folder/MNIST/raw, with md5 check and progress bar."""
+    from torchvision import datasets  # takes seconds: only where there is something to download
+
+    class MNIST(datasets.MNIST):
+        mirrors = [mirror]
+
+    with _socket_timeout(CONNECT_SECONDS):
+        MNIST(folder, download=True)
+
+
+def _download_mnist() -> Path:
+    """Put the four files of MNIST into the cache and return the cache's folder; Unusable says why not.
+
+    Only whole, checked files ever get their final name; an interrupted download leaves nothing behind.
+    """
+    cache = _writable_cache()
+    if cache is None:
+        raise Unusable("no folder to keep it in can be written")
+    mirrors = _answering(MNIST_MIRRORS)
+    if not mirrors:
+        raise Unusable("no network")
+    import filelock
+
+    try:
+        with filelock.FileLock(cache / "MNIST.lock", timeout=LOCK_SECONDS):
+            if _holds(cache, DATASETS["mnist"]) and not _damaged(cache):
+                return cache  # another notebook was quicker
+            problem = "no mirror sent it"
+            for mirror in mirrors:
+                temporary = Path(tempfile.mkdtemp(prefix=".mnist-", dir=cache))
+                try:
+                    _fetch_mnist(mirror, temporary)
+                    for file in MNIST_FILES:
+                        _checked(_bytes(temporary, file), file)
+                    (cache / "MNIST" / "raw").mkdir(parents=True, exist_ok=True)
+                    for file in MNIST_FILES:
+                        os.replace(temporary / file, cache / file)
+                    return cache
+                except (
+                    Exception
+                ) as error:  # a network fails in more ways than can be listed; the next mirror may not
+                    problem = (
+                        " ".join(_reason(error).split())[:120]
+                        if isinstance(error, (Unusable, OSError))
+                        else problem
+                    )
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
+            raise Unusable(problem)
+    except filelock.Timeout:
+        raise Unusable("another program has been downloading it for minutes") from None
+
+
+def _damaged(root: Path) -> bool:
+    try:
+        for file in MNIST_FILES:
+            _checked(_bytes(root, file), file)
+    except Unusable:
+        return True
+    return False
+
+
+# --- What is there ---
+
+
+def sources() -> list[tuple[str, str, str]]:
+    """Which source each data set of the course would come from now: (name, source, note).
+
+    Source is "your folder", "cache", "download on request" or "stand-in". Looks at names of files only: fast,
+    and without the network.
+    """
+    forced, folder, caches = _standin_forced(), _folder(), _caches()
+    rows = []
+    for dataset in DATASETS.values():
+        note = dataset.license
+        if forced:
+            source, note = "stand-in", "COURSE_DATA=standin"
+        elif _holds(folder, dataset):
+            source = "your folder"
+        elif dataset.loader and any(_holds(cache, dataset) for cache in caches):
+            source = "cache"
+        elif dataset.download and not _offline():
+            source, note = "download on request", f"{dataset.size_mb:.1f} MB, {dataset.license}"
+        else:
+            source, note = "stand-in", "drawn by the course" if dataset.loader else "not in COURSE_DATA_DIR"
+        if not dataset.loader:
+            note += "; used by a later lesson"
+        rows.append((dataset.name, source, note))
+    return rows
+
+
+def _on_disk(dataset: Dataset) -> str:
+    total = 0
+    for cache in _caches():
+        for file in dataset.files:
+            with contextlib.suppress(OSError):
+                total += (cache / file).stat().st_size
+    return f"{total / 1e6:.1f} MB" if total else "-"
+
+
+def _list() -> int:
+    table = [("name", "source now", "size", "cached", "license")]
+    for name, source, _ in sources():
+        dataset = DATASETS[name]
+        size = f"{dataset.size_mb:.1f} MB" if dataset.size_mb >= 0.1 else f"{dataset.size_mb * 1000:.0f} kB"
+        table.append((name, source, size, _on_disk(dataset), dataset.license))
+    widths = [max(len(row[i]) for row in table) for i in range(5)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _agreed(dataset: Dataset, yes: bool) -> bool:
+    """Whether a download may start: small ones always, large ones if the user says so."""
+    if dataset.size_mb <= ASK_ABOVE_MB or yes:
+        return True
+    try:
+        answer = input(f"{dataset.title} is a download of {dataset.size_mb:.0f} MB. Go on? [y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _get(name: str, yes: bool) -> int:
+    if name not in DATASETS:
+        print(f"There is no data set {name!r}. Known: {', '.join(DATASETS)}.")
+        return 2
+    dataset = DATASETS[name]
+    if not dataset.download:
+        where = "its files" if dataset.loader else "its files (a later lesson reads them)"
+        have = (
+            "COURSE_DATA_DIR has"
+            if _holds(_folder(), dataset)
+            else "It is not downloaded; COURSE_DATA_DIR may hold"
+        )
+        print(f"{dataset.title}: {have} {where}: {', '.join(dataset.files)}.")
+        return 0 if _holds(_folder(), dataset) else 1
+    for cache in _caches():
+        if _holds(cache, dataset) and not _damaged(cache):
+            print(f"{dataset.title}: in the cache already ({cache / dataset.files[0].split('/')[0]}).")
+            return 0
+    if _offline():
+        print(f"{dataset.title}: COURSE_OFFLINE is set, nothing is downloaded.")
+        return 1
+    if not _agreed(dataset, yes):
+        print("Nothing was downloaded.")
+        return 1
+    try:
+        cache = _download_mnist()
+    except (Unusable, OSError) as problem:
+        print(f"{dataset.title}: not downloaded ({_reason(problem)}).")
+        return 1
+    print(f"{dataset.title}: now in the cache ({cache / dataset.files[0].split('/')[0]}).")
+    print(f"License: {dataset.license}.")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m helpers.data [list | get NAME [--yes]]`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="data", description="The data sets of the course.")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("list", help="source, license and size of each data set (the default)")
+    get = commands.add_parser("get", help="download one into the cache")
+    get.add_argument("name")
+    get.add_argument("--yes", action="store_true", help=f"do not ask before more than {ASK_ABOVE_MB} MB")
+    args = parser.parse_args(argv)
+    return _get(args.name, args.yes) if args.command == "get" else _list()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
