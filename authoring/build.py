@@ -33,7 +33,7 @@ from authoring.lessonfiles import (
     read_verified,
     solutions,
     tests_module,
-    write_verified,
+    update_verified,
 )
 from helpers.lessons import LESSONS, exercises
 from helpers.notebooks import BEGIN, END, ROOT
@@ -354,7 +354,6 @@ def readme_text(text: str) -> str:
 def build(numbers: list[str] | None = None, check: bool = False, force: bool = False) -> list[str]:
     """Build, or with ``check`` compare. Returns the problems, one text each; raises AuthorError for a broken lesson."""
     problems: list[str] = []
-    verified = read_verified()
     for path in solutions(numbers):
         number, name = number_of(path), name_of(path)
         text = path.read_text(encoding="utf-8")
@@ -366,7 +365,7 @@ def build(numbers: list[str] | None = None, check: bool = False, force: bool = F
             print(f"{path.name}: executing ...", flush=True)
             nb, facts = execute(path, nb)
             nb.metadata["course"] = nbformat.from_dict({"fingerprint": fingerprint(nb), "data": facts["data"]})
-            verified[number] = {**verified.get(number, {}), **facts}
+            update_verified(number, **facts)
             print(f"{path.name}: {facts['cpu_seconds']} CPU-s, data: {facts['data'] or 'none'}", flush=True)
         problems += _compare_or_write(path, text, as_text(_canonical(nb)), check)
         exercise = exercise_notebook(nb)
@@ -375,8 +374,7 @@ def build(numbers: list[str] | None = None, check: bool = False, force: bool = F
         old = target.read_text(encoding="utf-8") if target.is_file() else ""
         problems += _compare_or_write(target, old, as_text(exercise), check)
         if not check:
-            verified.setdefault(number, {})["mutants"] = _mutation_score(number)
-            write_verified(verified)
+            update_verified(number, mutants=_mutation_score(number))
         problems += [f"{path.name}: {leak}" for leak in leaks(nb, exercise, name)]
         size = len(as_text(nb).encode())
         if size > MAX_BYTES:

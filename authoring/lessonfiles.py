@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from filelock import FileLock
+
 from helpers.notebooks import ROOT
 
 VERIFIED = ROOT / "helpers" / "lessons" / "verified.json"
@@ -65,5 +67,9 @@ def read_verified() -> dict:
     return json.loads(VERIFIED.read_text(encoding="utf-8")) if VERIFIED.is_file() else {}
 
 
-def write_verified(data: dict) -> None:
-    VERIFIED.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+def update_verified(number: str, **facts) -> None:
+    """Change what is known of one lesson; two builds at once do not undo each other."""
+    with FileLock(str(VERIFIED) + ".lock"):
+        data = read_verified()
+        data.setdefault(number, {}).update(facts)
+        VERIFIED.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
