@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import inspect
+import io
 import linecache
 import os
 import random
@@ -42,7 +43,7 @@ from typing import Any
 import numpy as np
 
 from helpers import guard, notebooks, progress
-from helpers.comparing import Difference, Raised, describe, difference, is_tensor, snapshot
+from helpers.comparing import Difference, Raised, describe, difference, is_tensor, show_numbers, snapshot
 
 PASSED, WRONG, NOT_ATTEMPTED, ERROR = "passed", "wrong", "not attempted", "error"
 MARKS = {PASSED: "✓", WRONG: "✗", NOT_ATTEMPTED: "○", ERROR: "!"}
@@ -76,6 +77,9 @@ class ErrorInYourCode(CheckFailed):
 _EXCEPTIONS = {WRONG: WrongAnswer, NOT_ATTEMPTED: NotAttempted, ERROR: ErrorInYourCode}
 
 
+_NOTHING = object()  # stands for an argument that was left out
+
+
 @dataclass(frozen=True)
 class Result:
     """What a check found: one of the four outcomes, the message, and the known mistake if one was recognized."""
@@ -107,6 +111,7 @@ class _Fact:
     atol: float | None = None
     asked: str = ""           # how a message names what was tried; the label, if empty
     implied: Any = None       # the engine's own facts carry the expected value with them
+    parts: Sequence[str] = ()  # what the values of a tuple are called
 
 
 class _Stop(BaseException):
@@ -131,14 +136,17 @@ class Observer:
         self.notes: list[str] = []
         self.remarks: list[str] = []
         self.unfinished: _Unfinished | None = None
+        self.printed = _Printed()
 
     def call(self, function, *args, label: str = "", rtol: float | None = None, atol: float | None = None,
-             record: bool = True, changes_inputs: bool = False, quiet: bool = False, **kwargs):
+             record: bool = True, changes_inputs: bool = False, quiet: bool = False,
+             asks: str = "a result", parts: Sequence[str] = (), **kwargs):
         """Call the student's ``function`` and record what it returns as a fact; returns the result.
 
         Arrays and tensors are passed as copies, and it is a fact that they come back unchanged
         (``changes_inputs=True`` passes the originals and allows changes). ``quiet`` makes it a fact that NumPy warned of
-        nothing but underflow. ``record=False`` records only failures; use it for objects (a module, a function).
+        nothing but underflow. ``record=False`` records only failures; use it for objects (a module, a function), and say with
+        ``asks`` what kind. ``parts`` names the values of a tuple in messages: ``("the new w", "the new b")``.
         """
         label = self._new_label(label or self._call_text(function, args, kwargs))
         passed_args, passed_kwargs = (args, kwargs) if changes_inputs else (snapshot(args), snapshot(kwargs))
@@ -152,9 +160,9 @@ class Observer:
         except (SystemExit, GeneratorExit, guard.TimeUp) as problem:
             self._stop(label, problem)
         if record or result is None:
-            self.facts[label] = _Fact(snapshot(result), rtol, atol)
+            self.facts[label] = _Fact(snapshot(result), rtol, atol, parts=parts)
             if not record:
-                self.facts[label].implied = "an object"
+                self.facts[label].implied = asks
         if not changes_inputs:
             for place, (before, after) in enumerate(zip([*args, *kwargs.values()],
                                                         [*passed_args, *passed_kwargs.values()], strict=True)):
@@ -242,12 +250,28 @@ class Observer:
         raise _Stop from None
 
 
+class _Printed(io.TextIOBase):
+    """Takes what the code under check prints: it runs on many inputs, and a hundred numbers would bury the message."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        if len(self.text) < 200:  # the rest is not shown
+            self.text += text
+        return len(text)
+
+    def first_line(self) -> str:
+        lines = [line for line in self.text.splitlines() if line.strip()]
+        return lines[0][:80] if lines else ""
+
+
 def _argument_text(parameter: str, value) -> str:
     large = (isinstance(value, np.ndarray) or is_tensor(value)) and int(np.prod(value.shape)) > 6
     if large:
         return f"{parameter or 'array'} {tuple(value.shape)}"
     if isinstance(value, np.ndarray) or is_tensor(value):
-        text = " ".join(str(value.tolist()).split())
+        text = show_numbers(value)
         return f"{parameter}={text}" if parameter else text
     text = _plain(value)
     return f"{parameter}={text}" if parameter else text
@@ -349,6 +373,7 @@ class Exercise:
     _facts: dict[str, _Fact] | None = field(default=None, repr=False)
     _mistake_facts: dict[int, dict[str, _Fact]] = field(default_factory=dict, repr=False)
     _last_passed: Any = field(default=None, repr=False)
+    _own: Any = field(default=None, repr=False)  # the course's object, once ``use`` handed it out
     _next_hint: int = field(default=1, repr=False)
 
     def __post_init__(self):
@@ -368,19 +393,23 @@ class Exercise:
 
     # -- checking
 
-    def check(self, student) -> None:
+    def check(self, student=_NOTHING) -> None:
         """Print that the answer is right, or raise a short message that says what is not.
 
-        With COURSE_KEEP_GOING=1 the message is printed instead, so that "Run all" goes on.
+        With COURSE_KEEP_GOING=1 the message is printed instead, so that "Run all" goes on; nbgrader takes a cell that raises
+        nothing for a right answer, so there the setting has no effect.
         """
-        result = self.examine(student)
+        graded = _nbgrader_runs()
+        with _errors_as_output() if graded else contextlib.nullcontext():
+            result = self.examine(student)
         attempts = self._record(result)
         text = result.text
         if result.outcome in (WRONG, ERROR) and attempts >= REMIND_AFTER:
-            text += f"\n  {attempts} attempts so far. A hint costs nothing: lesson.{self.name}.hint()"
+            more = f"lesson.{self.name}.hint()" if self._next_hint <= len(self.hints) else f"lesson.{self.name}.solution()"
+            text += f"\n  {attempts} attempts so far. Help costs nothing: {more}"
         if result.outcome == PASSED:
             print(text)
-        elif os.environ.get("COURSE_KEEP_GOING") == "1":
+        elif os.environ.get("COURSE_KEEP_GOING") == "1" and not graded:
             print(_colored(result.outcome, text))
         else:
             # No chained exceptions: the message is all there is to read.
@@ -402,6 +431,8 @@ class Exercise:
         mistake = self._recognize(seen)
         if mistake:
             return Result(WRONG, self._message(WRONG, place, found, mistake.diagnosis, seen), mistake)
+        if seen.unfinished and isinstance(seen.unfinished.problem, guard.TimeUp):
+            return Result(ERROR, self._error_message(list(seen.facts)[-1] if seen.facts else place, seen.unfinished.problem))
         fact = seen.facts.get(place)
         if seen.unfinished and fact is not None and isinstance(fact.value, Raised):
             return Result(ERROR, self._error_message(place, seen.unfinished.problem))
@@ -415,24 +446,29 @@ class Exercise:
         if student is not ... and (student is self._last_passed or self.examine(student).outcome == PASSED):
             return student
         try:
-            own = notebooks.solved_namespace(notebooks.solution_path(self.lesson), self.name)[self.name]
+            if self._own is None:
+                self._own = notebooks.solved_namespace(notebooks.solution_path(self.lesson), self.name)[self.name]
         except notebooks.NoSolution:
             raise NotAttempted(f"○ {self.title}: the lesson needs your own {self.name} here, since this hand-out has no "
                                f"solutions.\n  Write it, let its check pass, then run this cell again.") from None
         print(f"○ {self.title}: not passed yet, so the lesson goes on with the course's own {self.name}.")
-        return own
+        return self._own
 
     # -- help
 
     def hint(self, level: int | None = None) -> None:
-        """Print the first hint, on the next call the second, then the third; ``hint(2)`` prints the second."""
+        """Print the first hint, on the next call the second, then the third; ``hint(2)`` prints just the second.
+
+        The record keeps the highest hint taken; the same hint again counts nothing.
+        """
         last = len(self.hints)
         if level is not None and not (isinstance(level, int) and 1 <= level <= last):
             print(f"○ {self.title} has hints 1 to {last}.")
             return
         number = level or min(self._next_hint, last)
-        self._next_hint = number + 1
-        progress.record("exercises", self.id, hints=+1)
+        if level is None:
+            self._next_hint = number + 1
+        progress.record("exercises", self.id, hints=number)
         more = f"lesson.{self.name}.hint() shows the next." if number < last else f"lesson.{self.name}.solution() is next."
         print(_wrapped(f"Hint {number} of {last}: ", self.hints[number - 1]) + f"\n  {more}")
 
@@ -474,7 +510,9 @@ class Exercise:
         folder = where.parent / "backups"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = folder / f"{self.id}_{self.name}_{time.strftime('%Y%m%d-%H%M%S')}.py"
+            stamp = f"{self.id}_{self.name}_{time.strftime('%Y%m%d-%H%M%S')}"
+            names = [f"{stamp}.py", *(f"{stamp}_{n}.py" for n in range(2, 1000))]
+            file = next(folder / name for name in names if not (folder / name).exists())
             file.write_text(texts[-1] + "\n", encoding="utf-8", newline="\n")
         except OSError:
             return ""
@@ -485,19 +523,30 @@ class Exercise:
     def _wrong_kind(self, student) -> Result | None:
         if student is ...:
             return self._not_attempted(self.name)
+        if student is _NOTHING:
+            text = (f"{MARKS[NOT_ATTEMPTED]} {self.title}: not attempted\n"
+                    f"  next      Say what to check: lesson.{self.name}.check({self.name})")
+            return Result(NOT_ATTEMPTED, text)
+        if self._own is not None and student is self._own:
+            text = (f"{MARKS[NOT_ATTEMPTED]} {self.title}: not attempted\n" + _wrapped(
+                "  next      ", f"{self.name} is the course's own at the moment, since yours had not passed when the lesson "
+                f"went on. Run the cell with your {self.name} again, then this check."))
+            return Result(NOT_ATTEMPTED, text)
         is_class = isinstance(student, type)
         article = {"function": "a function", "class": "a class", "value": "a value"}[self.kind]
         fits = {"function": callable(student) and not is_class, "class": is_class, "value": True}[self.kind]
         if fits:
             return None
-        text = (f"{MARKS[WRONG]} {self.title}: wrong\n  asked   {article} named {self.name}\n"
-                f"  got     {describe(student)}\n  next    Pass {self.name} itself: lesson.{self.name}.check({self.name})")
+        text = (f"{MARKS[WRONG]} {self.title}: wrong\n  expected  {article} named {self.name}\n"
+                f"  got       {describe(student)}\n  next      Pass {self.name} itself: lesson.{self.name}.check({self.name})")
         return Result(WRONG, text)
 
     def _observe(self, student, seconds: float | None) -> Observer:
         seen = Observer(self.name, self.parameters)
         limit = guard.time_limit(seconds) if seconds else contextlib.nullcontext()
-        with guard.same_random_state():
+        # Warnings of cases that run in the background would point at the wrong thing.
+        with guard.same_random_state(), contextlib.redirect_stdout(seen.printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             try:
                 with limit:
                     self.observe(student, seen)
@@ -536,7 +585,7 @@ class Exercise:
                 raise AssertionError(f"{self.title}: the check has no expected value for the fact {label!r}")
             found = difference(expected[label].value, fact.value, *self._tolerance(expected[label], fact))
             if found:
-                return label, found
+                return label, _with_names(found, fact.parts)
         missing = [label for label, fact in expected.items() if label not in seen.facts and fact.implied is None]
         if missing or seen.unfinished:
             label = missing[0] if missing else self.name
@@ -582,38 +631,44 @@ class Exercise:
     def _message(self, outcome: str, label: str, found: Difference, likely: str, seen: Observer) -> str:
         lines = [f"{MARKS[outcome]} {self.title}: {outcome}"]
         if label:
-            lines.append(_wrapped("  case    ", label))
-        lines += [_wrapped("  asked   ", found.asked), _wrapped("  got     ", found.got)]
-        lines += [f"          {line}" for note in seen.notes for line in note.splitlines()]
+            lines.append(_wrapped("  case      ", label))
+        lines += [_wrapped("  expected  ", found.asked), _wrapped("  got       ", found.got)]
+        lines += [f"            {line}" for note in seen.notes for line in note.splitlines()]
+        if seen.printed.first_line():
+            lines.append(_wrapped("  printed   ", seen.printed.first_line() + " (the first line; prints are not judged)"))
+            if found.got == "None" and likely.startswith("Is a `return`"):
+                likely = "`print` only shows a value; `return` hands it back."
         if likely:
-            lines.append(_wrapped("  likely  ", likely))
-        lines.append(f"  next    Change {self.name}, run its cell, then this check. Stuck? lesson.{self.name}.hint()")
+            lines.append(_wrapped("  likely    ", likely))
+        lines.append(f"  next      Change {self.name}, run its cell, then this check. Stuck? lesson.{self.name}.hint()")
         return "\n".join(lines)
 
     def _not_attempted(self, stub: str) -> Result:
         first = stub.split(".")[0]
         if first in (self.name, "<lambda>"):
             method = f" ({stub} is still a stub)" if "." in stub and "<locals>" not in stub else ""
-            next_step = f"Write {self.name}{method}, run its cell, then this check. A first push: lesson.{self.name}.hint()"
+            next_step = (f"Write {self.name}{method}, run its cell, then this check. You did? Then look whether the name is "
+                         f"spelled {first}. A first push: lesson.{self.name}.hint()")
         else:
             next_step = f"{self.name} calls {first}, which is still a stub: write {first} first."
-        text = f"{MARKS[NOT_ATTEMPTED]} {self.title}: not attempted\n" + _wrapped("  next    ", next_step)
+        text = f"{MARKS[NOT_ATTEMPTED]} {self.title}: not attempted\n" + _wrapped("  next      ", next_step)
         return Result(NOT_ATTEMPTED, text)
 
     def _error_message(self, label: str, problem: BaseException) -> str:
         lines = [f"{MARKS[ERROR]} {self.title}: error"]
-        lines.append(_wrapped("  case    ", label))
+        lines.append(_wrapped("  case      ", label))
         line = _students_line(problem)
         if line:
-            lines.append(_wrapped("  yours   ", line))
+            lines.append(_wrapped("  yours     ", line))
         name = type(problem).__name__
         if isinstance(problem, guard.TimeUp):
-            lines.append(_wrapped("  raised  ", f"nothing: it was stopped after {self.seconds:g} s. Is this an endless loop?"))
+            text = f"nothing: it was stopped after {self.seconds:g} s. Is this an endless loop?"
+            lines.append(_wrapped("  raised    ", text))
         else:
             text = " ".join(str(problem).split())
-            lines.append(_wrapped("  raised  ", f"{name}: {text}" if text else name))
+            lines.append(_wrapped("  raised    ", f"{name}: {text}" if text else name))
         advice = _ADVICE.get(name, "Read that line, then the exception: it says what it could not do.")
-        lines.append(_wrapped("  next    ", advice))
+        lines.append(_wrapped("  next      ", advice))
         return "\n".join(lines)
 
 
@@ -633,6 +688,16 @@ def _implied_hint(fact: _Fact) -> str:
     if "in place" in str(fact.value):
         return "Make a copy first, or compute a new array: `w + step` instead of `w += step`."
     return ""
+
+
+def _with_names(found: Difference, parts: Sequence[str]) -> Difference:
+    """"value 0 of the tuple: 3" becomes "the new w: 3"."""
+    for place, name in enumerate(parts):
+        start = f"value {place} of the tuple: "
+        if found.asked.startswith(start):
+            asked, got = (text.replace(start, f"{name}: ", 1) for text in (found.asked, found.got))
+            return Difference(asked, got, found.likely)
+    return found
 
 
 def same_facts(a: dict[str, _Fact], b: dict[str, _Fact], tolerance) -> bool:
@@ -664,6 +729,31 @@ def _shell():
     """The running IPython shell, or None."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None
+
+
+def _nbgrader_runs() -> bool:
+    """True while nbgrader autogrades or validates a notebook: it sets NBGRADER_EXECUTION for the kernel."""
+    return bool(os.environ.get("NBGRADER_EXECUTION"))
+
+
+@contextlib.contextmanager
+def _errors_as_output():
+    """Let what goes to stderr go to stdout: nbgrader gives no points to a check cell with anything on stderr.
+
+    A right answer may well cause a warning, or print one. The file descriptor is for code in C, which writes to it directly.
+    """
+    with contextlib.redirect_stderr(sys.stdout):
+        try:
+            kept = os.dup(2)
+            os.dup2(1, 2)
+        except OSError:  # no such descriptors, as under pythonw
+            kept = None
+        try:
+            yield
+        finally:
+            if kept is not None:
+                os.dup2(kept, 2)
+                os.close(kept)
 
 
 def _log_check(exercise: str, outcome: str) -> None:
@@ -723,17 +813,17 @@ class QuizItem:
     def answer(self, letter) -> None:
         """Say whether the option is right, and why, or why this one is not."""
         if letter is ...:
-            print(f"○ question {self.id}: not answered. Put a letter in place of the dots, for instance answer(\"a\").")
+            print(f"○ question {self.number}: not answered. Put a letter in place of the dots, for instance answer(\"a\").")
             return
         chosen = str(letter).strip().lower()
         if len(chosen) != 1 or chosen not in self.letters:
-            print(f"○ question {self.id}: choose one of {', '.join(self.letters)}.")
+            print(f"○ question {self.number}: choose one of {', '.join(self.letters)}.")
             return
         option, why = self.options[self.letters.index(chosen)]
         right = chosen == self.right_letter
         progress.record("quiz", self.id, attempts=+1, right=right)
         verdict = "right" if right else "not this one"
-        print(_wrapped(f"{MARKS[PASSED if right else WRONG]} question {self.id}: {verdict}. ", why))
+        print(_wrapped(f"{MARKS[PASSED if right else WRONG]} question {self.number}: {verdict}. ", why))
 
 
 # ---------------------------------------------------------------------------------------------- shown failures

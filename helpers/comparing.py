@@ -78,6 +78,8 @@ def describe(value: object, limit: int = 8) -> str:
         if len(value) <= limit and all(isinstance(v, numbers.Number | str) for v in value):
             inside = ", ".join(describe(v) for v in value)
             return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+        if len(value) > limit and all(isinstance(v, numbers.Number) for v in value[:limit]):
+            return f"[{', '.join(describe(v) for v in value[:limit])}, ...] ({len(value)} values)"
         return f"a {word} of {len(value)}"
     if isinstance(value, dict):
         return f"a dict with the keys {list(value)[:limit]}"
@@ -204,7 +206,8 @@ def _array_difference(asked, got, rtol, atol, nan_equal):
         if isinstance(got, np.generic) and not is_tensor(asked) and asked.shape == ():
             got = np.asarray(got)  # NumPy turns arrays without dimensions into scalars by itself
         else:
-            other = f"A {word} is asked for; convert the result." if isinstance(got, list | tuple) else ""
+            other = f"{'A tensor' if is_tensor(asked) else 'An array'} is asked for: convert the result." \
+                if isinstance(got, list | tuple) else ""
             return Difference(kind, describe(got), other)
     if tuple(asked.shape) != tuple(got.shape):
         return Difference(kind, describe(got), _shape_hint(asked, got))
@@ -279,7 +282,7 @@ def _pattern(asked: np.ndarray, got: np.ndarray, rtol: float) -> str:
         return "Every sign is the wrong way round."
     if a.ndim == 2 and a.shape[0] == a.shape[1] and close(g, a.T):
         return "Rows and columns are swapped: transpose."
-    if a.size > 1:
+    if a.size > 2:  # two numbers are off by the same amount too easily
         factor = float((g * a).sum() / (a * a).sum())
         if abs(factor) > 1e-6 and abs(factor - 1) > 1e-4 and close(g, factor * a):
             return f"Every number is {factor:.4g} times what it should be."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import linecache
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,13 @@ class NoSolution(Exception):
 
 
 def solution_path(number: str) -> Path:
-    """The solution notebook of lesson ``number`` ("01"); raises NoSolution where there is none."""
+    """The solution notebook of lesson ``number`` ("01"); raises NoSolution where there is none.
+
+    While nbgrader runs a student's notebook there is none either, as in the hand-out that the student had: the machine
+    that grades may hold the solutions, and no cell may earn its points with them.
+    """
+    if os.environ.get("NBGRADER_EXECUTION"):
+        raise NoSolution("nbgrader is grading")
     return _find("solutions", f"{number}_*_solution.ipynb")
 
 

@@ -24,6 +24,8 @@ _told: set[str] = set()
 def path() -> Path | None:
     """Where the record is kept; None when it is switched off."""
     setting = os.environ.get("COURSE_PROGRESS", "")
+    if os.environ.get("NBGRADER_EXECUTION") == "autograde":
+        return None  # the answers of a whole class do not belong into the record of the person who grades
     if setting.lower() in ("off", "0", "no"):
         return None
     if setting:
@@ -33,7 +35,7 @@ def path() -> Path | None:
         return work / "progress.json"
     import platformdirs
 
-    return platformdirs.user_data_path("deep-learning-by-hand") / "progress.json"
+    return platformdirs.user_data_path("deep-learning-done-by-hand", appauthor=False) / "progress.json"
 
 
 def read() -> dict:
@@ -48,7 +50,7 @@ def read() -> dict:
 
 
 def record(kind: str, key: str, **changes) -> dict:
-    """Change one entry and return it. An int that is passed as ``attempts=+1`` or ``hints=+1`` is added.
+    """Change one entry and return it. ``attempts=+1`` is added; of ``hints=2`` the larger stays, old or new.
 
     The change is atomic: a kernel that is killed here leaves the old file or the new one, and two notebooks that write at
     once take turns. A record that cannot be written is said once and never an error.
@@ -62,8 +64,11 @@ def record(kind: str, key: str, **changes) -> dict:
             data = _load_for_change(place)
             entry = data[kind].setdefault(key, {})
             for name, value in changes.items():
-                counted = name in ("attempts", "hints")
-                entry[name] = entry.get(name, 0) + value if counted else value
+                if name == "attempts":
+                    value += entry.get(name, 0)
+                elif name == "hints":
+                    value = max(value, entry.get(name, 0))
+                entry[name] = value
             _write(place, data)
             return dict(entry)
     except (OSError, Timeout) as problem:
@@ -122,12 +127,16 @@ def _say_once(text: str) -> None:
         print(text, file=sys.stdout)
 
 
-def progress() -> None:
-    """Print one row a lesson: exercises passed, attempts, hints, solutions looked at, quiz answers right."""
+def progress(full_path: bool = False) -> None:
+    """Print one row a lesson: exercises passed, attempts, hints, solutions looked at, quiz answers right.
+
+    ``full_path`` says in full where the record is; a notebook is shared, and a path may hold a person's name.
+    """
     from helpers import lessons
 
     data = read()
-    print(f"{'lesson':<28}{'passed':>8}{'attempts':>10}{'hints':>7}{'seen':>6}{'quiz':>7}")
+    width = max(len(f"{lesson.number} {lesson.title}") for lesson in lessons.LESSONS)
+    print(f"{'lesson':<{width}}{'passed':>8}  {'attempts':>10}{'hints':>7}{'solutions':>11}{'quiz':>7}")
     for lesson in lessons.LESSONS:
         if not lesson.is_here():
             continue
@@ -137,14 +146,31 @@ def progress() -> None:
         passed = sum(bool(r.get("passed")) for r in rows)
         questions = len(getattr(module, "quiz", ()))
         right = sum(bool(data["quiz"].get(f"{lesson.number}.{n}", {}).get("right")) for n in range(1, questions + 1))
-        full = " ✓" if exercises and passed == len(exercises) else ""
-        print(f"{lesson.number + ' ' + lesson.title:<28.28}{f'{passed}/{len(exercises)}':>8}"
+        full = "✓" if exercises and passed == len(exercises) else " "
+        print(f"{lesson.number + ' ' + lesson.title:<{width}}{f'{passed}/{len(exercises)} {full}':>10}"
               f"{sum(r.get('attempts', 0) for r in rows):>10}{sum(r.get('hints', 0) for r in rows):>7}"
-              f"{sum(bool(r.get('solution')) for r in rows):>6}{f'{right}/{questions}':>7}{full}")
+              f"{sum(bool(r.get('solution')) for r in rows):>11}{f'{right}/{questions}':>7}")
     where = path()
-    print(f"Kept in {where.name} in {where.parent.name}/, on this machine only." if where
-          else "The record is switched off (COURSE_PROGRESS=off).")
+    if where is None:
+        print("The record is switched off (COURSE_PROGRESS=off).")
+    elif trouble := _trouble(where):
+        print(f"{where.name} in {where.parent.name}/ {trouble}")
+    else:
+        print(f"Kept in {where if full_path else f'{where.name} in {where.parent.name}/'}, on this machine only.")
+
+
+def _trouble(place: Path) -> str:
+    """What keeps the record from being read; nothing where it is whole, or not begun yet."""
+    try:
+        _checked(json.loads(place.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ""
+    except OSError as problem:
+        return f"cannot be read ({problem.strerror or type(problem).__name__})."
+    except ValueError:
+        return f"is damaged. The next check keeps it as {place.with_suffix('.damaged.json').name} and begins a new one."
+    return ""
 
 
 if __name__ == "__main__":
-    progress()
+    progress(full_path=True)

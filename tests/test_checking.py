@@ -23,7 +23,7 @@ from helpers.checking import (
     expect,
 )
 
-X = np.array([[1.0, 2.0, -1.0], [0.5, -3.0, 2.0]])
+X = np.array([[1.0, 2.0, -1.0], [0.5, -3.0, 2.0], [4.0, 0.0, 1.5], [-2.0, 1.0, 0.25]])
 W = np.array([2.0, -1.0, 3.0])
 
 
@@ -87,7 +87,7 @@ def test_a_known_mistake_is_named():
     result = make().examine(lambda X, w, b: (X * w).sum(axis=1))
     assert result.outcome == WRONG
     assert result.mistake.diagnosis == "The bias is missing."
-    assert "likely  The bias is missing." in result.text
+    assert "likely    The bias is missing." in result.text
 
 
 def test_a_change_in_place_is_seen():
@@ -104,14 +104,14 @@ def test_a_predicate_recognizes_more_of_a_kind():
 
 
 @pytest.mark.parametrize(("odd", "words"), [
-    ("text", "got     'text'"),
-    (dict, "got     the class dict"),
-    (None, "got     None"),
+    ("text", "got       'text'"),
+    (dict, "got       the class dict"),
+    (None, "got       None"),
     (lambda X: X, "can be called as score(X, w, b)"),
     (lambda X, w, b: None, "Is a `return` missing?"),
     (lambda X, w, b: (v for v in X), "yield"),
-    (lambda X, w, b: [1.0, 2.0], "convert the result"),
-    (lambda X, w, b: np.float64(3), "float64 array (2,)"),
+    (lambda X, w, b: [1.0, 2.0, 3.0, 4.0], "convert the result"),
+    (lambda X, w, b: np.float64(3), "float64 array (4,)"),
     (lambda X, w, b: (X @ w + b).astype(np.float32), "the entries are float32"),
     (lambda X, w, b: (X @ w + b)[:, None], "a dimension of size 1"),
     (lambda X, w, b: X @ w * np.nan, "NaN at [0]"),
@@ -155,7 +155,7 @@ def test_errors_keep_the_students_line(hostile, words):
     result = make(mistakes=[]).examine(hostile)
     assert result.outcome == ERROR
     assert words in result.text
-    assert "yours   line" in result.text
+    assert "yours     line" in result.text
 
 
 def test_an_object_that_cannot_be_compared_or_printed_is_wrong():
@@ -267,7 +267,7 @@ def test_three_failures_remind_of_the_hints(quiet_progress):
     for attempt in range(3):
         with pytest.raises(WrongAnswer) as caught:
             exercise.check(lambda X, w, b: X @ w)
-        assert ("A hint costs nothing" in str(caught.value)) == (attempt == 2)
+        assert ("Help costs nothing" in str(caught.value)) == (attempt == 2)
 
 
 def test_hints_come_one_after_the_other(quiet_progress, capsys):
@@ -277,9 +277,11 @@ def test_hints_come_one_after_the_other(quiet_progress, capsys):
         assert expected in capsys.readouterr().out
     exercise.hint(1)
     assert "Hint 1 of 3" in capsys.readouterr().out
+    exercise.hint()
+    assert "Hint 3 of 3" in capsys.readouterr().out  # hint(1) does not start again
     exercise.hint(9)
     assert "hints 1 to 3" in capsys.readouterr().out
-    assert progress.read()["exercises"]["99.1"]["hints"] == 5
+    assert progress.read()["exercises"]["99.1"]["hints"] == 3
 
 
 def test_without_solutions_help_says_so(capsys):
@@ -346,3 +348,84 @@ def test_expect_shows_the_message_and_fails_if_nothing_is_raised(capsys):
         raise ValueError("shape")
     with pytest.raises(KeyError), expect(ValueError):
         raise KeyError("other")
+
+
+# ------------------------------------------------------------------------------------------------ in a lesson
+
+@pytest.fixture
+def solved(monkeypatch):
+    """As if the course had a solution notebook for the exercise."""
+    monkeypatch.setattr(checking.notebooks, "solution_path", lambda number: None)
+    monkeypatch.setattr(checking.notebooks, "solved_namespace", lambda path, name: {name: lambda X, w, b: X @ w + b})
+
+
+def test_use_goes_on_with_the_students_object_or_with_the_courses_own(solved, capsys):
+    exercise = make()
+
+    def mine(X, w, b):
+        return b + X @ w
+
+    assert exercise.use(mine) is mine
+    assert capsys.readouterr().out == ""
+    own = exercise.use(stub)
+    assert own is not stub and exercise.use(...) is own
+    assert "goes on with the course's own score" in capsys.readouterr().out
+
+
+def test_the_courses_own_object_earns_nothing(solved):
+    exercise = make()
+    own = exercise.use(stub)
+    result = exercise.examine(own)
+    assert result.outcome == NOT_ATTEMPTED and "is the course's own" in result.text
+    assert exercise.examine(lambda X, w, b: X @ w + b).outcome == PASSED
+
+
+def test_what_code_prints_does_not_bury_the_message(capsys):
+    def chatty(X, w, b):
+        for number in range(1000):
+            print("value", number)
+
+    result = make(mistakes=[]).examine(chatty)
+    assert capsys.readouterr().out == ""
+    assert "printed   value 0" in result.text and "`print` only shows a value" in result.text
+    assert make().examine(lambda X, w, b: print("x") or X @ w + b).outcome == PASSED
+
+
+def test_a_check_without_an_argument_says_what_to_pass():
+    with pytest.raises(NotAttempted, match=r"lesson.score.check\(score\)"):
+        make().check()
+
+
+def test_backups_never_overwrite_each_other(quiet_progress, monkeypatch):
+    class Shell:
+        user_ns = {"In": ["", "def score(X, w, b):\n    return 1"]}
+
+    exercise = make()
+    first, second = exercise._back_up(Shell), exercise._back_up(Shell)
+    assert first and second and first != second
+    assert len(list((quiet_progress.parent / "backups").iterdir())) == 2
+
+
+def test_an_endless_loop_in_a_later_case_is_said_even_after_a_difference():
+    def slow_later(X, w, b):
+        while len(X) == 1:
+            pass
+        return X @ w
+
+    result = make(mistakes=[]).examine(slow_later)
+    assert result.outcome == ERROR and "endless loop" in result.text and "(1, 3)" not in result.text.split("expected")[0][:40]
+
+
+def test_parts_of_a_tuple_have_names():
+    def observe(step, see):
+        see.call(step, 2.0, parts=("the new w", "the new b"))
+
+    exercise = Exercise("99.4", "step", observe, lambda x: (x, x + 1))
+    text = exercise.examine(lambda x: (x, x)).text
+    assert "the new b: 3.0" in text and "of the tuple" not in text
+
+
+def test_warnings_of_background_cases_stay_quiet(recwarn):
+    assert make().examine(lambda X, w, b: X @ w + b + 0 * np.log(np.zeros(len(X)) + 1)).outcome == PASSED
+    make().examine(lambda X, w, b: np.log(np.zeros(len(X))))
+    assert not recwarn.list

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from helpers import progress
+from helpers import lessons, progress
 from helpers.notebooks import ROOT
 
 
@@ -54,7 +54,7 @@ def test_a_place_that_cannot_be_written_is_said_once(tmp_path, monkeypatch, caps
 
 WRITER = """
 import sys
-from helpers import progress
+from helpers import lessons, progress
 for n in range(int(sys.argv[2])):
     progress.record("exercises", sys.argv[1], attempts=+1)
 """
@@ -90,3 +90,26 @@ def test_the_report_names_each_lesson(quiet_progress, capsys):
     out = capsys.readouterr().out
     assert "passed" in out.splitlines()[0]
     assert "on this machine only" in out
+
+
+def test_the_report_says_what_is_wrong_with_the_record(quiet_progress, capsys):
+    progress.progress(full_path=True)
+    assert f"Kept in {quiet_progress}, on this machine" in capsys.readouterr().out
+    progress.progress()
+    assert str(quiet_progress.parent) not in capsys.readouterr().out
+    quiet_progress.write_text("{")
+    progress.progress()
+    assert "is damaged. The next check keeps it as progress.damaged.json" in capsys.readouterr().out.splitlines()[-1]
+    assert quiet_progress.read_text() == "{"  # looking changes nothing
+    quiet_progress.unlink()
+    quiet_progress.mkdir()
+    progress.progress()
+    assert "cannot be read" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_report_shows_whole_titles(quiet_progress, capsys):
+    progress.progress()
+    lines = capsys.readouterr().out.splitlines()
+    for lesson in lessons.LESSONS:
+        assert not lesson.is_here() or any(line.startswith(f"{lesson.number} {lesson.title} ") for line in lines)
+    assert len({line.index("/") for line in lines if line[:2].isdigit()}) == 1  # the columns stand below each other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from helpers import notebooks
@@ -26,7 +27,12 @@ class Lesson:
         return f"{self.number}_{self.name}"
 
     def is_here(self) -> bool:
-        """True when the lesson is part of this version of the course (a hand-out may lack its solution)."""
+        """True when the lesson is part of this version of the course (a hand-out may lack its solution).
+
+        Where the helpers are installed as a package there are no notebooks at all, and the lesson's module tells.
+        """
+        if not any((notebooks.ROOT / folder).is_dir() for folder in ("notebooks", "solutions")):
+            return (Path(__file__).parent / f"{self.name}.py").is_file()
         folders = {"notebooks": f"{self.stem}.ipynb", "solutions": f"{self.stem}_solution.ipynb"}
         return any((notebooks.ROOT / folder / name).is_file() for folder, name in folders.items())
 
