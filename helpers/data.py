@@ -21,11 +21,11 @@ import gzip
 import hashlib
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -35,11 +35,9 @@ from pathlib import Path
 import numpy as np
 
 from helpers import devices, standins
+from helpers.downloads import ASK_ABOVE_MB, CONNECT_SECONDS, LOCK_SECONDS, Unusable, fetch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-CONNECT_SECONDS = 5.0  # until we call the network absent
-LOCK_SECONDS = 300.0  # while another notebook downloads the same files
-ASK_ABOVE_MB = 50
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ MNIST_FILES = {  # the published md5 of each file, and its size in bytes
 }
 MNIST_MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 POINTS_FILE = "perceptron/data.csv"
+ADMISSIONS_FILE = "student_admissions/student_data.csv"
 OURS = "CC BY 4.0 (this course)"
 
 DATASETS = {
@@ -113,9 +112,10 @@ DATASETS = {
         Dataset(
             "admissions",
             "student admissions",
-            ("student_admissions/student_data.csv",),
+            (ADMISSIONS_FILE,),
             "MIT repository (Udacity)",
             0.005,
+            loader=True,
         ),
         Dataset(
             "style_pictures",
@@ -133,6 +133,9 @@ DATASETS = {
         ),
     )
 }
+
+# What may be seen in committed notebooks: build sets COURSE_PUBLISH=1, and all other data sets then give their stand-in.
+PUBLISHABLE = ("points", "mnist", "fashion_mnist", "anna", "shakespeare")
 
 SOURCE_WORDS = {"folder": "your folder", "cache": "cache", "download": "download", "standin": "stand-in"}
 
@@ -187,8 +190,28 @@ class Points:
         return Points(self.X.copy(), self.y.copy(), self.name, self.source, self.license)
 
 
-class Unusable(Exception):
-    """A file is there, but it is not what it should be; the message names it and says why."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Admissions:
+    """Applicants of a university, one in each place of the four arrays; the arrays are yours.
+
+    gre (n,) float64, a test score of at most 800; gpa (n,) float64, the mean grade, at most 4.0; rank (n,) int64, the
+    standing of the applicant's school from 1 (best) to 4; admit (n,) int64, 1 for admitted. source as in Images.
+    """
+
+    gre: np.ndarray
+    gpa: np.ndarray
+    rank: np.ndarray
+    admit: np.ndarray
+    name: str
+    source: str
+    license: str
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {SOURCE_WORDS[self.source]}, {len(self.admit):,} applicants, license {self.license}"
+
+    def _copy(self) -> Admissions:
+        arrays = (self.gre, self.gpa, self.rank, self.admit)
+        return Admissions(*(a.copy() for a in arrays), self.name, self.source, self.license)
 
 
 # --- Settings and folders ---
@@ -248,13 +271,15 @@ def _say(text: str) -> None:
 
 # --- The way from a name to arrays ---
 
-_loaded: dict[tuple, Images | Points] = {}  # decoded once per process; callers get copies
+_loaded: dict[tuple, Images | Points | Admissions] = {}  # decoded once per process; callers get copies
 used: dict[str, str] = {}  # which source each data set came from: {"mnist": "folder"}
 
 
 def _load(dataset: Dataset, read, stand_in, variant: object = None):
     """Try the sources in order. `read(root, source)` returns the data or raises Unusable."""
-    forced, folder, caches = _standin_forced(), _folder(), _caches()
+    publishing = os.environ.get("COURSE_PUBLISH") == "1"
+    forced = _standin_forced() or (publishing and dataset.name not in PUBLISHABLE)
+    folder, caches = _folder(), _caches()
     in_cache = [_holds(cache, dataset) for cache in caches]
     key = (
         dataset.name,
@@ -354,6 +379,41 @@ def _read_points(raw: bytes, file: str) -> tuple[np.ndarray, np.ndarray]:
     return table[:, :2].copy(), table[:, 2].astype(np.int64)
 
 
+# --- Admissions ---
+
+
+def admissions() -> Admissions:
+    """400 applicants with GRE score, grades, rank of the school, and whether they were admitted: `table = data.admissions()`.
+
+    The well-known ones (`student_admissions/student_data.csv`: admit,gre,gpa,rank below a line with these names) are used
+    if COURSE_DATA_DIR or the cache has them; they are not downloaded, since nobody has stated a license for the numbers.
+    """
+    dataset = DATASETS["admissions"]
+
+    def read(root: Path, source: str) -> Admissions:
+        arrays = _read_admissions(_bytes(root, ADMISSIONS_FILE), ADMISSIONS_FILE)
+        return Admissions(*arrays, dataset.title, source, dataset.license)
+
+    return _load(dataset, read, lambda: Admissions(*standins.admissions(), dataset.title, "standin", OURS))
+
+
+def _read_admissions(raw: bytes, file: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """gre, gpa, rank, admit of a file with the columns admit,gre,gpa,rank."""
+    try:
+        head, *lines = (line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip())
+        table = np.array([[float(cell) for cell in line.split(",")] for line in lines])
+    except ValueError:  # not text, empty, not numbers, or rows of different length
+        raise Unusable(f"{file} is not a table of numbers admit,gre,gpa,rank") from None
+    if head.replace(" ", "").lower() != "admit,gre,gpa,rank":
+        raise Unusable(f"{file} should begin with the line admit,gre,gpa,rank")
+    if table.shape != (400, 4):
+        raise Unusable(f"{file} should hold 400 rows of 4 numbers, not a table of shape {table.shape}")
+    admit, gre, gpa, rank = table.T
+    if not np.isfinite(table).all() or not np.isin(admit, (0, 1)).all() or not np.isin(rank, (1, 2, 3, 4)).all():
+        raise Unusable(f"{file} holds an admit other than 0 and 1, a rank other than 1 to 4, or a number that is not finite")
+    return gre.copy(), gpa.copy(), rank.astype(np.int64), admit.astype(np.int64)
+
+
 # --- MNIST ---
 
 
@@ -411,7 +471,7 @@ def _read_idx(packed: bytes, file: str) -> np.ndarray:
 
 
 def _answering(addresses: tuple[str, ...], seconds: float = CONNECT_SECONDS) -> list[str]:
-    """Those addresses that answer a request within the time, in the given order.
+    """Those addresses that answer a request within the time, in the given order; an error is an answer too.
 
     All are asked at once, from threads that are left behind if they hang: looking up a name has no timeout.
     Proxies of the environment are used, as the download will.
@@ -420,9 +480,13 @@ def _answering(addresses: tuple[str, ...], seconds: float = CONNECT_SECONDS) -> 
 
     def ask(address: str) -> None:
         request = urllib.request.Request(address + "train-labels-idx1-ubyte.gz", method="HEAD")
-        with contextlib.suppress(Exception), urllib.request.urlopen(request, timeout=seconds) as response:
-            if response.status == 200:
-                answered.add(address)
+        try:
+            urllib.request.urlopen(request, timeout=seconds).close()
+        except urllib.error.HTTPError:
+            pass  # 503 and the like: `fetch` says which
+        except Exception:
+            return
+        answered.add(address)
 
     threads = [threading.Thread(target=ask, args=(address,), daemon=True) for address in addresses]
     for thread in threads:
@@ -434,31 +498,17 @@ def _answering(addresses: tuple[str, ...], seconds: float = CONNECT_SECONDS) -> 
     return [address for address in addresses if address in answered]
 
 
-@contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
 def _fetch_mnist(mirror: str, folder: Path) -> None:
-    """Let torchvision download MNIST from one mirror to folder/MNIST/raw, with md5 check and progress bar."""
-    from torchvision import datasets  # takes seconds: only where there is something to download
-
-    class MNIST(datasets.MNIST):
-        mirrors = [mirror]
-
-    with _socket_timeout(CONNECT_SECONDS):
-        MNIST(folder, download=True)
+    """Get the four files of MNIST from one mirror into folder/MNIST/raw; goes on where an earlier try stopped."""
+    for file, (md5, size) in MNIST_FILES.items():
+        name = file.rsplit("/", 1)[1]
+        fetch([mirror + name], folder / file, size=size, md5=md5, title=name)
 
 
 def _download_mnist() -> Path:
     """Put the four files of MNIST into the cache and return the cache's folder; Unusable says why not.
 
-    Only whole, checked files ever get their final name; an interrupted download leaves nothing behind.
+    Only whole, checked files ever get their final name; what an interrupted download has so far waits in `.mnist`.
     """
     cache = _writable_cache()
     if cache is None:
@@ -472,28 +522,24 @@ def _download_mnist() -> Path:
         with filelock.FileLock(cache / "MNIST.lock", timeout=LOCK_SECONDS):
             if _holds(cache, DATASETS["mnist"]) and not _damaged(cache):
                 return cache  # another notebook was quicker
-            problem = "no mirror sent it"
+            arriving, problems = cache / ".mnist", []
             for mirror in mirrors:
-                temporary = Path(tempfile.mkdtemp(prefix=".mnist-", dir=cache))
                 try:
-                    _fetch_mnist(mirror, temporary)
+                    _fetch_mnist(mirror, arriving)
                     for file in MNIST_FILES:
-                        _checked(_bytes(temporary, file), file)
-                    (cache / "MNIST" / "raw").mkdir(parents=True, exist_ok=True)
-                    for file in MNIST_FILES:
-                        os.replace(temporary / file, cache / file)
-                    return cache
-                except (
-                    Exception
-                ) as error:  # a network fails in more ways than can be listed; the next mirror may not
-                    problem = (
-                        " ".join(_reason(error).split())[:120]
-                        if isinstance(error, (Unusable, OSError))
-                        else problem
-                    )
-                finally:
-                    shutil.rmtree(temporary, ignore_errors=True)
-            raise Unusable(problem)
+                        _checked(_bytes(arriving, file), file)
+                except Exception as problem:  # a network fails in more ways than can be listed; the next mirror may not
+                    known = isinstance(problem, (Unusable, OSError))
+                    problems.append(_reason(problem) if known else f"{mirror} did not send it")
+                    continue
+                (cache / "MNIST" / "raw").mkdir(parents=True, exist_ok=True)
+                for file in MNIST_FILES:
+                    os.replace(arriving / file, cache / file)
+                shutil.rmtree(arriving, ignore_errors=True)
+                return cache
+            if not any(p.is_file() and p.suffix != ".lock" for p in arriving.rglob("*")):
+                shutil.rmtree(arriving, ignore_errors=True)
+            raise Unusable(problems[0])  # the best mirror's; the others' are mostly the same
     except filelock.Timeout:
         raise Unusable("another program has been downloading it for minutes") from None
 
@@ -554,6 +600,9 @@ def _list() -> int:
     widths = [max(len(row[i]) for row in table) for i in range(5)]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    folder = _folder()
+    if folder is not None and not folder.is_dir():
+        print(f"COURSE_DATA_DIR={folder} is not a folder that can be read.")
     return 0
 
 
@@ -574,14 +623,13 @@ def _get(name: str, yes: bool) -> int:
         return 2
     dataset = DATASETS[name]
     if not dataset.download:
-        where = "its files" if dataset.loader else "its files (a later lesson reads them)"
-        have = (
-            "COURSE_DATA_DIR has"
-            if _holds(_folder(), dataset)
-            else "It is not downloaded; COURSE_DATA_DIR may hold"
-        )
-        print(f"{dataset.title}: {have} {where}: {', '.join(dataset.files)}.")
-        return 0 if _holds(_folder(), dataset) else 1
+        files = f"{', '.join(dataset.files)}{'' if dataset.loader else ' (a later lesson reads them)'}"
+        if _holds(_folder(), dataset):
+            print(f"{dataset.title}: COURSE_DATA_DIR has {files}.")
+            return 0
+        print(f"{dataset.title}: not a download. Whoever has {files} puts them into the folder COURSE_DATA_DIR; "
+              "without them the course draws a stand-in.")  # fmt: skip
+        return 1
     for cache in _caches():
         if _holds(cache, dataset) and not _damaged(cache):
             print(f"{dataset.title}: in the cache already ({cache / dataset.files[0].split('/')[0]}).")
@@ -604,14 +652,21 @@ def _get(name: str, yes: bool) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """`python -m helpers.data [list | get NAME [--yes]]`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="data", description="The data sets of the course.")
+    parser = argparse.ArgumentParser(prog="course.py data", description="The data sets of the course.")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("list", help="source, license and size of each data set (the default)")
     get = commands.add_parser("get", help="download one into the cache")
     get.add_argument("name")
     get.add_argument("--yes", action="store_true", help=f"do not ask before more than {ASK_ABOVE_MB} MB")
     args = parser.parse_args(argv)
-    return _get(args.name, args.yes) if args.command == "get" else _list()
+    try:
+        return _get(args.name, args.yes) if args.command == "get" else _list()
+    except ValueError as problem:  # a setting that is not known
+        print(problem)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The next try goes on from here.")
+        return 130
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SIGNS = {"OK": "✓", "WARN": "!", "FIX": "✗"}
 ENOUGH_DISK = 8e9
+WIDTH = 110  # of a line of the report
 OLDEST_PYTHON = (3, 11)
+SMALL_PACKAGES = ("ipykernel", "ipywidgets", "anywidget", "tqdm", "filelock", "platformdirs")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Finding:
 
     def __str__(self) -> str:
         line = f"{self.status:<4} {SIGNS[self.status]} {self.item}: {self.text}"
-        return f"{line}\n         → {self.command}" if self.command else line
+        lines = textwrap.wrap(line, WIDTH, subsequent_indent=" " * 9, break_long_words=False, break_on_hyphens=False)
+        return "\n".join([*lines, f"         → {self.command}"] if self.command else lines)
 
 
 # What the other process does: one import of each, and everything that is to be known about them.
@@ -59,6 +63,10 @@ print("facts:" + json.dumps(facts))
 """
 
 
+# What the other process found, so that a second look in the same kernel does not wait for it again; doctor() forgets it.
+_tried: dict[str, dict] = {}
+
+
 class Probe:
     """The facts about this machine. Tests replace it by one that is broken on purpose."""
 
@@ -74,6 +82,10 @@ class Probe:
 
     def executable(self) -> str:
         return sys.executable or "python"
+
+    def packaged(self) -> bool:
+        """Whether the helpers were installed as a package, as for a class on a JupyterHub: then there is no course.py."""
+        return not (ROOT / "course.py").is_file()
 
     def in_notebook(self) -> bool:
         return "ipykernel" in sys.modules
@@ -97,8 +109,14 @@ class Probe:
             lines: list[str] = []
             exec(_TRY_TORCH, {"print": lines.append})
             return json.loads(lines[-1].removeprefix("facts:"))
+        python = self.executable()
+        if python not in _tried:
+            _tried[python] = self._try_torch(python, seconds)
+        return _tried[python]
+
+    def _try_torch(self, python: str, seconds: float) -> dict:
         try:
-            command = [self.executable(), "-c", _TRY_TORCH]
+            command = [python, "-c", _TRY_TORCH]
             done = subprocess.run(
                 command, capture_output=True, encoding="utf-8", errors="replace", timeout=seconds, check=False
             )
@@ -130,7 +148,8 @@ class Probe:
         return [Path.cwd(), self.work(), *(Path(entry) if entry else Path.cwd() for entry in sys.path)]
 
     def work(self) -> Path:
-        return Path(self.env.get("COURSE_WORK") or self.root / "work").expanduser()
+        folder = Path.cwd() if self.packaged() else self.root / "work"
+        return Path(self.env.get("COURSE_WORK") or folder).expanduser()
 
     def writable(self, folder: Path) -> bool:
         """Whether a file can be made there, or where the folder would be made. Trying is the only test that is right."""
@@ -177,12 +196,16 @@ class Probe:
 
 
 def _course(probe: Probe, words: str) -> str:
+    """A command of course.py; without it, that of the module behind it, or none."""
+    if probe.packaged():
+        name = words.partition(" ")[0]
+        return f"python -m helpers.{words}" if name in ("doctor", "data", "progress") else ""
     return ("py course.py " if probe.windows else "python3 course.py ") + words
 
 
 def _own_environment(probe: Probe) -> bool:
-    """Whether the environment is the person's own (COURSE_ENV=current) and not the course's to repair."""
-    return probe.env.get("COURSE_ENV") == "current"
+    """Whether the environment is not the course's to repair: the person's own (COURSE_ENV=current), or a class's."""
+    return probe.env.get("COURSE_ENV") == "current" or probe.packaged()
 
 
 def _reinstall(probe: Probe, *packages: str) -> str:
@@ -226,7 +249,8 @@ def _kernel(probe: Probe, torch: dict) -> Iterable[Finding]:
                 "FIX", "kernel", "is not the Python that started the course", "COURSE_ENV=current python course.py lab"
             )
         else:
-            yield Finding("OK", "kernel", "the running Python, as COURSE_ENV=current asks")
+            asked = "as COURSE_ENV=current asks" if not probe.packaged() else "which has the helpers as a package"
+            yield Finding("OK", "kernel", f"the running Python, {asked}")
         return
     venv = probe.root / ".venv"
     if _same(prefix, venv):
@@ -315,6 +339,13 @@ def _matplotlib(probe: Probe, torch: dict) -> Iterable[Finding]:
         yield Finding("OK", "matplotlib", f"{version}, back end {backend.rpartition('.')[2] or 'chosen at the first figure'}")
 
 
+def _others(probe: Probe, torch: dict) -> Iterable[Finding]:
+    """Small packages that the helpers import; only what is missing is worth a line."""
+    absent = [name for name in SMALL_PACKAGES if probe.version(name) is None]
+    if absent:
+        yield Finding("FIX", "packages", f"not installed: {', '.join(absent)}", _reinstall(probe, *absent))
+
+
 def _shadows(probe: Probe, torch: dict) -> Iterable[Finding]:
     """A file or folder named helpers that ``import helpers`` finds before ours."""
     ours, seen, found = probe.helpers_folder(), set(), False
@@ -381,10 +412,14 @@ def _device(probe: Probe, torch: dict) -> Iterable[Finding]:
 def _permission(probe: Probe, torch: dict) -> Iterable[Finding]:
     if probe.writable(probe.work()):
         yield Finding("OK", "work folder", "can be written")
+    elif probe.packaged():
+        yield Finding("WARN", "work folder", "cannot be written: save your notebook somewhere else")
     else:
         command = _course(probe, "lab")
         command = f"set COURSE_WORK=C:\\another\\folder && {command}" if probe.windows else f"COURSE_WORK=~/course {command}"
         yield Finding("FIX", "work folder", "cannot be written, so your work would be lost; name another", command)
+    if probe.packaged():
+        return  # downloads go to the person's own cache folder
     if probe.writable(probe.root / "data" / "cache"):
         yield Finding("OK", "data cache", "can be written")
     else:
@@ -396,7 +431,8 @@ def _disk(probe: Probe, torch: dict) -> Iterable[Finding]:
     free = probe.free_disk()
     text = f"{free / 1e9:.1f} GB free"
     if free < ENOUGH_DISK:
-        yield Finding("WARN", "disk", f"{text}, less than 8; see what can be deleted", _course(probe, "clean"))
+        more = "" if probe.packaged() else "; see what can be deleted"
+        yield Finding("WARN", "disk", f"{text}, less than 8{more}", _course(probe, "clean"))
     else:
         yield Finding("OK", "disk", text)
 
@@ -406,11 +442,15 @@ def _mode(probe: Probe, torch: dict) -> Iterable[Finding]:
     if wanted not in ("", "fast", "full"):
         text = f"COURSE_MODE={wanted} is no mode; there are fast and full"
         yield Finding("FIX", "mode", text, _unset(probe, "COURSE_MODE"))
+        return
+    device = probe.env.get("COURSE_DEVICE", "").strip().lower()
+    gpu = device != "cpu" if device else bool(torch.get("cuda"))
+    if wanted == "full" and not gpu and (device or "cuda" in torch):
+        text = "full, as COURSE_MODE asks, but on a CPU: a lesson may take hours, in fast mode about a minute"
+        yield Finding("WARN", "mode", text, _unset(probe, "COURSE_MODE"))
     elif wanted:
         yield Finding("OK", "mode", f"{wanted}, as COURSE_MODE asks")
     else:
-        device = probe.env.get("COURSE_DEVICE", "").strip().lower()
-        gpu = device != "cpu" if device else bool(torch.get("cuda"))
         yield Finding("OK", "mode", "full, as there is a GPU" if gpu else "fast, as for every CPU")
 
 
@@ -431,12 +471,30 @@ def _threads(probe: Probe, torch: dict) -> Iterable[Finding]:
 
 def _data(probe: Probe, torch: dict) -> Iterable[Finding]:
     """Information only: without any of them, the stand-ins keep the lessons whole."""
+    wanted, folder = probe.env.get("COURSE_DATA", "").strip(), probe.env.get("COURSE_DATA_DIR", "").strip()
+    if wanted.lower() not in ("", "auto", "standin"):
+        text = f"COURSE_DATA={wanted} is not known; there is standin, or none at all"
+        yield Finding("FIX", "data", text, _unset(probe, "COURSE_DATA"))
+        return
+    if folder and not Path(folder).expanduser().is_dir():
+        text = f"COURSE_DATA_DIR={folder} is not a folder that can be read"
+        yield Finding("WARN", "data", text, _unset(probe, "COURSE_DATA_DIR"))
     rows = probe.sources()
     if rows is None:
         yield Finding("OK", "data", "not known, as packages are missing")
         return
-    for name, source, note in rows:
-        yield Finding("OK", f"data {name}", f"{source} ({note})" if note else source)
+    names: dict[str, list[str]] = {}
+    for name, source, _ in rows:
+        names.setdefault(source, []).append(name)
+    explained = {
+        "your folder": "your folder (COURSE_DATA_DIR)",
+        "cache": "downloaded already",
+        "download on request": f"download on request ({_course(probe, 'data get NAME')})",
+        "stand-in": "stand-in, made by the course",
+    }
+    for source in dict.fromkeys([*explained, *names]):
+        if source in names:
+            yield Finding("OK", "data", f"{explained.get(source, source)}: {', '.join(names[source])}")
 
 
 def _network(probe: Probe, torch: dict) -> Iterable[Finding]:
@@ -449,6 +507,7 @@ _ITEMS: list[tuple[str, Callable[[Probe, dict], Iterable[Finding]]]] = [
     ("torch", _torch),
     ("NumPy", _numpy),
     ("matplotlib", _matplotlib),
+    ("packages", _others),
     ("helpers", _shadows),
     ("device", _device),
     ("mode", _mode),
@@ -471,31 +530,43 @@ def report(probe: Probe | None = None, network: bool = False) -> list[Finding]:
         try:
             findings += look(probe, torch)
         except Exception as error:
-            command = _course(probe, "doctor")
-            text = f"could not be looked at ({type(error).__name__}: {_short(str(error))}); in a terminal it may say more"
+            text = f"could not be looked at ({type(error).__name__}: {_short(str(error))})"
+            command = ""
+            if "ipykernel" in sys.modules:  # not asked of the probe, which may be what fails
+                text, command = f"{text}; in a terminal it may say more", "python -m helpers.doctor"
             findings.append(Finding("WARN", item, text, command))
     return findings
 
 
-def verdict(findings: list[Finding]) -> str:
+def verdict(findings: list[Finding], packaged: bool = False) -> str:
     """The last line of the report."""
     fixes, warnings = (sum(f.status == status for f in findings) for status in ("FIX", "WARN"))
     if not fixes and not warnings:
-        return "All is well: start with the first lesson."
-    where = "The commands are for a terminal in the folder of the course; those with % are for a cell."
+        return "All is well."
+    place = "" if packaged else " in the folder of the course"
+    where = f"The commands are for a terminal{place}; those with % are for a cell."
     count = f"{fixes} to repair, {warnings} to know about."
     return f"{count} {where}" if fixes else f"Nothing to repair, {warnings} to know about. {where}"
+
+
+def _print_report(network: bool) -> list[Finding]:
+    print("Looking at your set-up (up to 15 s) ...", flush=True)
+    findings = report(network=network)
+    print("\n".join(str(finding) for finding in findings))
+    print(verdict(findings, Probe().packaged()))
+    return findings
 
 
 def doctor(network: bool = False) -> None:
     """Print the report on this set-up: a line per item, OK, WARN or FIX, and the one command that repairs it.
 
+    It looks anew each time, as something may have been repaired; ``report`` after it does not try torch once more.
+
     Args:
         network: also see whether the internet is reachable (takes up to 3 seconds; the course itself needs none).
     """
-    findings = report(network=network)
-    print("\n".join(str(finding) for finding in findings))
-    print(verdict(findings))
+    _tried.clear()
+    _print_report(network)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -507,9 +578,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    findings = report(network=not arguments)
-    print("\n".join(str(finding) for finding in findings))
-    print(verdict(findings))
+    findings = _print_report(network=not arguments)
     return int(any(finding.status == "FIX" for finding in findings))
 
 

@@ -516,3 +516,20 @@ def points() -> tuple[np.ndarray, np.ndarray]:
     zeros = rng.normal((0.69, 0.69), 0.14, (50, 2))
     X = np.clip(np.concatenate([ones, zeros]), 0, 1)
     return X, np.repeat(np.array([1, 0], np.int64), 50)
+
+
+def admissions() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """400 generated applicants: gre, gpa (400,) float64, rank, admit (400,) int64.
+
+    In number, range, spread and ranks they are like the well-known table: 61, 151, 121 and 67 applicants of rank 1 to 4,
+    and the 127 with the largest sum of merit and luck are admitted. Test score and grades go together (correlation 0.38).
+    """
+    rng = np.random.default_rng(2024)
+    rank = rng.permutation(np.repeat([1, 2, 3, 4], [61, 151, 121, 67])).astype(np.int64)
+    grades, test, luck = rng.normal(size=400), rng.normal(size=400), rng.logistic(size=400)
+    gpa = np.clip((3.39 + 0.38 * grades).round(2), 2.26, 4.0)
+    gre = np.clip(((588 + 115 * (0.38 * grades + 0.925 * test)) / 20).round() * 20, 220, 800)
+    merit = 2 * gre / 800 + 3 * gpa / 4 - 0.6 * (rank - 1)
+    admit = np.zeros(400, np.int64)
+    admit[np.argsort(merit + luck)[-127:]] = 1
+    return gre, gpa, rank, admit

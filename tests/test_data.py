@@ -345,11 +345,54 @@ def test_points_standin(capsys):
     assert lines(capsys) == ["perceptron points: stand-in, 100 points, license CC BY 4.0 (this course)"]
 
 
+# --- admissions ---
+
+APPLICANTS = "admit,gre,gpa,rank\n" + "".join(
+    f"{int(i % 3 == 0)},{300 + i},{3 + i / 800:.3f},{1 + i % 4}\n" for i in range(400)
+)
+SPACED = "\ufeff" + APPLICANTS.replace("admit,", "Admit, ")
+
+
+@pytest.mark.parametrize("text", [APPLICANTS, APPLICANTS.replace("\n", "\r\n"), SPACED])
+def test_admissions_from_the_folder(text, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(put(tmp_path / "class", {data.ADMISSIONS_FILE: text.encode()})))
+    table = data.admissions()
+    assert (table.gre[5], table.gpa[4], table.rank[2], table.admit[3]) == (305.0, 3.005, 3, 1)
+    assert table.gre.dtype == table.gpa.dtype == np.float64 and table.rank.dtype == table.admit.dtype == np.int64
+    assert {len(a) for a in (table.gre, table.gpa, table.rank, table.admit)} == {400}
+    table.gre[:] = 0  # yours to change
+    assert data.admissions().gre[5] == 305.0
+    assert lines(capsys)[0] == "student admissions: your folder, 400 applicants, license MIT repository (Udacity)"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (APPLICANTS[:-40], "table of numbers|400 rows"),
+        (APPLICANTS[APPLICANTS.index("\n") + 1 :], "should begin"),
+        (APPLICANTS.replace("admit,gre", "gre,admit"), "should begin"),
+        (APPLICANTS.replace("1,300,3.000,1", "2,300,3.000,1"), "admit other than"),
+        (APPLICANTS.replace("1,300,3.000,1", "1,300,3.000,0"), "rank other than"),
+        (APPLICANTS.replace("1,300,", "1,nan,"), "not finite"),
+        (APPLICANTS.replace("1,300,", "1,300,7,"), "table of numbers"),
+        ("<html>\n", "400 rows|begin"),
+        ("", "table of numbers"),
+    ],
+)
+def test_broken_admissions(text, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(put(tmp_path / "class", {data.ADMISSIONS_FILE: text.encode()})))
+    assert data.admissions().source == "standin"
+    first, second = lines(capsys)
+    assert data.ADMISSIONS_FILE in first and re.search(words, first)
+    assert second == "student admissions: stand-in, 400 applicants, license CC BY 4.0 (this course)"
+
+
 # --- download ---
 
 
 def leftovers(cache: Path) -> list[str]:
-    return [p.name for p in cache.iterdir() if p.name not in ("MNIST", "MNIST.lock")]
+    """Files and folders but MNIST itself, the lock, and the place where an interrupted download waits."""
+    return [p.name for p in cache.iterdir() if p.name not in ("MNIST", "MNIST.lock", ".mnist")]
 
 
 def test_download_goes_to_the_cache(tiny, house, monkeypatch, capsys):
@@ -379,7 +422,7 @@ def test_second_mirror(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("trouble", ["half", "page", "raises", "other error"])
-def test_failed_download_leaves_nothing(trouble, tiny, house, monkeypatch, capsys):
+def test_failed_download_leaves_nothing_in_place(trouble, tiny, house, monkeypatch, capsys):
     def fetch(mirror, folder):
         put(folder, {IMAGES: tiny[IMAGES]})
         if trouble == "page":
@@ -397,7 +440,7 @@ def test_failed_download_leaves_nothing(trouble, tiny, house, monkeypatch, capsy
     assert leftovers(house / "data" / "cache") == [] and not (house / "data" / "cache" / "MNIST").exists()
 
 
-def test_interrupted_download_leaves_nothing(tiny, house, monkeypatch):
+def test_interrupted_download_leaves_nothing_in_place(tiny, house, monkeypatch):
     def fetch(mirror, folder):
         put(folder, {IMAGES: tiny[IMAGES][:50]})
         raise KeyboardInterrupt
@@ -406,7 +449,7 @@ def test_interrupted_download_leaves_nothing(tiny, house, monkeypatch):
     monkeypatch.setattr(data, "_fetch_mnist", fetch)
     with pytest.raises(KeyboardInterrupt):
         data.mnist()
-    assert leftovers(house / "data" / "cache") == []
+    assert leftovers(house / "data" / "cache") == [] and not (house / "data" / "cache" / "MNIST").exists()
 
 
 def test_another_notebook_downloads(tiny, house, monkeypatch, capsys):
@@ -481,7 +524,7 @@ def test_who_answers(monkeypatch):
     with serving({"/good/train-labels-idx1-ubyte.gz": b"x"}) as address:
         dead = "http://127.0.0.1:9/"
         asked = (dead, address + "none/", address + "good/")
-        assert ASK(asked, seconds=3.0) == [address + "good/"]
+        assert ASK(asked, seconds=3.0) == [address + "none/", address + "good/"]  # an error is an answer too
     assert ASK((dead,), seconds=3.0) == []
 
 
@@ -498,25 +541,22 @@ def test_name_look_up_that_hangs(monkeypatch):
     never.set()
 
 
-def test_torchvision_downloads(tiny, house, monkeypatch):
-    """Against a local server: torchvision's loader takes our mirror, checks md5, fills the cache."""
-    torchvision = pytest.importorskip("torchvision")
+def test_the_second_mirror_over_http(tiny, house, monkeypatch, capsys):
+    """Against a local server: a mirror that sends pages is left for the next one, and the cache is filled."""
     without_proxy(monkeypatch)
-    sums = [(file.rsplit("/", 1)[1], md5) for file, (md5, _) in data.MNIST_FILES.items()]
-    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", sums)
     monkeypatch.setattr(data, "_fetch_mnist", FETCH)
-    before = data.socket.getdefaulttimeout()
-    bad = dict.fromkeys((f"/bad/{name}" for name, _ in sums), b"<html>")
-    with serving(
-        {**bad, **{f"/good/{file.rsplit('/', 1)[1]}": raw for file, raw in tiny.items()}}
-    ) as address:
+    names = {file.rsplit("/", 1)[1]: raw for file, raw in tiny.items()}
+    bad = dict.fromkeys((f"/bad/{name}" for name in names), b"<html>")
+    with serving({**bad, **{f"/good/{name}": raw for name, raw in names.items()}}) as address:
         monkeypatch.setattr(data, "_answering", lambda _: [address + "bad/"])
         assert data.mnist().source == "standin"
+        assert "no download" in lines(capsys)[0] and not (house / "data" / "cache" / ".mnist").exists()
         monkeypatch.setattr(data, "_loaded", {})
         monkeypatch.setattr(data, "_answering", lambda _: [address + "bad/", address + "good/"])
         digits = data.mnist()
     assert digits.source == "download" and len(digits.train_labels) == 12
-    assert data.socket.getdefaulttimeout() == before and leftovers(house / "data" / "cache") == []
+    cache = house / "data" / "cache"
+    assert leftovers(cache) == [] and not (cache / ".mnist").exists()
 
 
 # --- the overview and the command ---
@@ -555,6 +595,24 @@ def test_command_get(tiny, house, tmp_path, monkeypatch, capsys):
     assert data.main(["get", "points"]) == 1 and data.POINTS_FILE in capsys.readouterr().out
     assert data.main(["get", "anna"]) == 1 and "later lesson" in capsys.readouterr().out
     assert data.main(["get", "minst"]) == 2 and "mnist" in capsys.readouterr().out
+
+
+def test_command_with_a_wrong_setting(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "nowhere"))
+    assert data.main(["list"]) == 0
+    assert "nowhere is not a folder" in capsys.readouterr().out.splitlines()[-1]
+    monkeypatch.setenv("COURSE_DATA", "fake")
+    assert data.main(["list"]) == 2
+    assert "COURSE_DATA='fake' is not known" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
+    def stopped():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "_download_mnist", stopped)
+    assert data.main(["get", "mnist"]) == 130
+    assert "goes on from here" in capsys.readouterr().out
 
 
 def test_large_downloads_are_asked_for(monkeypatch):
@@ -606,3 +664,28 @@ def test_real_points(monkeypatch):
     points = data.points()
     assert points.source == "folder" and points.y.tolist() == [1] * 50 + [0] * 50
     assert points.X[:50].mean(axis=0).round(3).tolist() == [0.355, 0.340]
+
+
+@pytest.mark.skipif(
+    not (Path(REAL_FOLDER) / data.ADMISSIONS_FILE).is_file() or not REAL_FOLDER,
+    reason="COURSE_DATA_DIR has no admissions",
+)
+def test_real_admissions(monkeypatch):
+    monkeypatch.setenv("COURSE_DATA_DIR", REAL_FOLDER)
+    table = data.admissions()
+    assert table.source == "folder" and table.admit.sum() == 127
+    assert np.bincount(table.rank).tolist() == [0, 61, 151, 121, 67]
+    assert abs(table.gre.mean() - 587.7) < 0.05 and (table.gpa.min(), table.gpa.max()) == (2.26, 4.0)
+
+
+def test_what_may_not_be_published_gives_its_stand_in_to_a_build(tmp_path, monkeypatch):
+    assert set(data.PUBLISHABLE) <= set(data.DATASETS)
+    file = tmp_path / data.ADMISSIONS_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text("admit,gre,gpa,rank\n" + "0,380,3.61,3\n" * 400, encoding="utf-8")
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    monkeypatch.setenv("COURSE_PUBLISH", "1")
+    assert data.admissions().source == "standin"
+    monkeypatch.delenv("COURSE_PUBLISH")
+    assert data.admissions().source == "folder"

@@ -26,6 +26,7 @@ class Fake(module.Probe):
         (root / "work").mkdir()
         (root / "helpers").mkdir()
         self.versions = {"torch": "2.15.0", "torchvision": "0.29.2", "numpy": "2.4.6", "matplotlib": "3.11.2"}
+        self.versions |= dict.fromkeys(module.SMALL_PACKAGES, "1.0")
         self.facts = {"threads": 2, "cuda_build": "13.0", "cuda": 0, "gpu": "", "mps": False}
         self.folders = [root / "work"]
         self.broken = set()
@@ -94,6 +95,41 @@ def bad(fake, **words):
     return {f.item: (f.status, f.command) for f in module.report(fake, **words) if f.status != "OK"}
 
 
+def test_data_settings_that_lead_nowhere(fake, tmp_path):
+    fake.env["COURSE_DATA_DIR"] = str(tmp_path / "nowhere")
+    assert bad(fake) == {"data": ("WARN", "unset COURSE_DATA_DIR")}
+    fake.env["COURSE_DATA"] = "fake"
+    assert bad(fake) == {"data": ("FIX", "unset COURSE_DATA")}
+    fake.env = {"COURSE_DATA_DIR": str(tmp_path), "COURSE_DATA": "standin"}
+    assert bad(fake) == {}
+
+
+def test_small_packages_that_are_missing_are_one_line(fake):
+    del fake.versions["filelock"], fake.versions["tqdm"]
+    assert bad(fake) == {"packages": ("FIX", REPAIR)}
+    fake.env["COURSE_ENV"] = "current"
+    assert bad(fake) == {"packages": ("FIX", 'python -m pip install --force-reinstall "tqdm" "filelock"')}
+
+
+def test_helpers_that_are_installed_as_a_package(fake, monkeypatch, tmp_path):
+    """On a class's hub there is no course.py, no .venv and no work folder, and none of them is missed."""
+    fake.packaged = lambda: True
+    fake.root = tmp_path / "site-packages"
+    assert bad(fake) == {}
+    texts = {f.item: f.text for f in module.report(fake)}
+    assert "as a package" in texts["kernel"] and "data cache" not in texts
+    monkeypatch.chdir(tmp_path)
+    assert fake.work() == tmp_path
+    fake.broken, fake.values["free_disk"] = {tmp_path}, 1e9
+    fake.versions["torchvision"] = None
+    found = module.report(fake)
+    assert not [f for f in found if "course.py" in f"{f.text} {f.command}"]
+    assert {f.item: f.status for f in found if f.status != "OK"} == {"torch": "FIX", "work folder": "WARN", "disk": "WARN"}
+    assert "folder of the course" not in module.verdict(found, packaged=True)
+    fake.values["sources"] = [("mnist", "download on request", "")]
+    assert any("python -m helpers.data get NAME" in f.text for f in module.report(fake))
+
+
 LAB, REPAIR = "python3 course.py lab", "python3 course.py lab --repair"
 
 
@@ -103,9 +139,9 @@ def test_a_healthy_machine_has_no_complaint(fake):
     assert all(f.command == "" for f in findings)
     assert {f.item for f in findings} >= {
         "Python", "kernel", "torch", "NumPy", "matplotlib", "helpers", "device", "mode", "threads", "work folder", "disk",
-        "data mnist",
+        "data",
     }  # fmt: skip
-    assert "All is well" in module.verdict(findings)
+    assert module.verdict(findings) == "All is well."
 
 
 def test_an_old_python(fake):
@@ -267,11 +303,32 @@ def test_a_gpu_that_torch_does_not_see(fake):
 
 
 def test_mode(fake):
-    for mode in ("fast", "full"):
-        fake.env["COURSE_MODE"] = mode
-        assert bad(fake) == {} and text_of(fake, "mode").startswith(mode)
+    fake.env["COURSE_MODE"] = "fast"
+    assert bad(fake) == {} and text_of(fake, "mode").startswith("fast")
+    fake.env["COURSE_MODE"] = "full"
+    fake.facts["cuda"] = 1
+    assert bad(fake) == {} and text_of(fake, "mode").startswith("full")
     fake.env["COURSE_MODE"] = "quick"
     assert bad(fake) == {"mode": ("FIX", "unset COURSE_MODE")}
+
+
+def test_full_mode_on_a_cpu(fake):
+    fake.env["COURSE_MODE"] = "full"
+    assert bad(fake) == {"mode": ("WARN", "unset COURSE_MODE")}
+    fake.notebook = True
+    assert bad(fake) == {"mode": ("WARN", "%env COURSE_MODE=")}
+    fake.facts |= {"cuda": 1, "mps": True}
+    fake.env["COURSE_DEVICE"] = "cpu"
+    assert bad(fake) == {"mode": ("WARN", "%env COURSE_MODE=")}
+    for device in ("cuda", "mps"):
+        fake.env["COURSE_DEVICE"] = device
+        assert bad(fake) == {}
+
+
+def test_full_mode_where_nobody_knows_the_gpu(fake):
+    fake.env["COURSE_MODE"] = "full"
+    fake.facts = {"slow": 60}
+    assert "mode" not in bad(fake)
 
 
 def test_no_write_permission(fake):
@@ -298,6 +355,28 @@ def test_data_and_network_are_information(fake):
     assert bad(fake, network=True) == {}
     assert "not reachable" in next(f.text for f in module.report(fake, network=True) if f.item == "network")
     assert not [f for f in module.report(fake) if f.item == "network"]
+
+
+def test_data_are_grouped_by_source(fake):
+    fake.values["sources"] = [
+        ("points", "your folder", "MIT (Udacity)"), ("anna", "stand-in", "not in COURSE_DATA_DIR; used by a later lesson"),
+        ("mnist", "download on request", "11.6 MB, CC BY-SA 3.0"), ("flowers", "your folder", "CC BY 2.0"),
+        ("cifar10", "cache", "none stated"), ("words", "a shelf", ""),
+    ]  # fmt: skip
+    assert [f.text for f in module.report(fake) if f.item == "data"] == [
+        "your folder (COURSE_DATA_DIR): points, flowers", "downloaded already: cifar10",
+        "download on request (python3 course.py data get NAME): mnist", "stand-in, made by the course: anna", "a shelf: words",
+    ]  # fmt: skip
+
+
+def test_every_data_set_of_the_course_is_named(fake, monkeypatch):
+    from helpers import data
+
+    monkeypatch.setenv("COURSE_DATA", "standin")
+    fake.values["sources"] = data.sources()
+    (line,) = (str(f) for f in module.report(fake) if f.item == "data")
+    assert set(line.partition("course:")[2].replace(",", " ").split()) == set(data.DATASETS)
+    assert all(len(part) <= module.WIDTH for part in line.splitlines())
 
 
 def test_nothing_raises_whatever_breaks(tmp_path):
@@ -337,18 +416,51 @@ def test_main_says_by_its_exit_code_whether_to_repair(fake, monkeypatch, capsys)
 def test_doctor_prints_and_returns_nothing(fake, monkeypatch, capsys):
     monkeypatch.setattr(module, "Probe", lambda: fake)
     assert module.doctor() is None
-    assert "All is well" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("Looking at your set-up") and out.endswith("All is well.\n")
 
 
-def test_torch_that_dies_in_the_other_process_is_an_error_not_a_crash(monkeypatch):
+def test_a_long_line_is_wrapped_and_a_command_is_not():
+    finding = module.Finding("WARN", "data", "word " * 38, "python3 course.py " + "x" * 150)
+    *text, command = str(finding).splitlines()
+    assert len(text) == 2 and all(len(line) <= module.WIDTH for line in text) and text[1].startswith("         word")
+    assert command == "         → " + finding.command
+
+
+@pytest.fixture
+def nothing_tried(monkeypatch):
+    """A kernel in which torch has been neither imported nor tried."""
+    monkeypatch.setattr(module, "_tried", {})
     monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+
+def test_torch_is_tried_once_until_doctor_is_asked_again(fake, nothing_tried, monkeypatch, capsys):
+    runs = []
+
+    def run(command, **options):
+        runs.append(command)
+        return subprocess.CompletedProcess(command, 0, 'facts:{"threads": 2, "cuda": 0}\n', "")
+
+    monkeypatch.delattr(Fake, "torch")  # the real one
+    monkeypatch.setattr(module, "Probe", lambda: fake)
+    monkeypatch.setattr(module.subprocess, "run", run)
+    module.doctor()
+    module.report()
+    module.report()
+    assert len(runs) == 1 and "All is well." in capsys.readouterr().out
+    module.doctor()
+    assert len(runs) == 2
+
+
+def test_torch_that_dies_in_the_other_process_is_an_error_not_a_crash(nothing_tried, monkeypatch):
     monkeypatch.setattr(module, "_TRY_TORCH", "import os; os._exit(11)")
     assert "11" in module.Probe().torch()["error"]
+    module._tried.clear()
     monkeypatch.setattr(module, "_TRY_TORCH", "import time; time.sleep(60)")
     assert module.Probe().torch(seconds=0.5) == {"slow": 0.5}
 
 
-def test_a_broken_torch_is_seen_by_the_real_probe(tmp_path, monkeypatch):
+def test_a_broken_torch_is_seen_by_the_real_probe(tmp_path, nothing_tried, monkeypatch):
     """A torchvision that fails as a mixed pair does: the real other process reports it."""
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text(
@@ -357,7 +469,6 @@ def test_a_broken_torch_is_seen_by_the_real_probe(tmp_path, monkeypatch):
         encoding="utf-8",
     )
     (tmp_path / "torchvision.py").write_text(f"raise RuntimeError({NMS.partition(': ')[2]!r})\n", encoding="utf-8")
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert module.Probe().torch()["error"] == NMS
 

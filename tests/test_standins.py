@@ -181,3 +181,14 @@ def test_points():
         if errors == 0:
             break
     assert errors == 0
+
+
+def test_admissions():
+    gre, gpa, rank, admit = standins.admissions()
+    assert gre.dtype == gpa.dtype == np.float64 and rank.dtype == admit.dtype == np.int64
+    assert np.bincount(rank).tolist() == [0, 61, 151, 121, 67] and admit.sum() == 127 and set(admit) == {0, 1}
+    assert gre.min() >= 220 and gre.max() <= 800 and not (gre % 20).any()
+    assert gpa.min() >= 2.26 and gpa.max() <= 4.0
+    assert 0.25 < np.corrcoef(gre, gpa)[0, 1] < 0.5
+    by_rank = [admit[rank == r].mean() for r in (1, 2, 3, 4)]
+    assert np.allclose(by_rank, [0.525, 0.384, 0.240, 0.119], atol=0.001)  # better schools, more admissions
