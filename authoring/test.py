@@ -21,7 +21,7 @@ from pathlib import Path
 from authoring import lint as notebook_lint
 from authoring.build import EXECUTION, build
 from authoring.lessonfiles import AuthorError, name_of, number_of, read_verified, solutions
-from authoring.prove import prove
+from authoring.prove import prove_all
 from helpers.lessons import LESSONS, exercises
 from helpers.notebooks import ROOT
 
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("pairs", lambda: build(options.only, check=True)),
         ("solutions under nbval", lambda: _solutions(paths, options.full, options.device)),
         ("exercises unsolved, proof of the checks", lambda: _proofs(paths)),
+        ("browser", lambda: _browser(options.only)),
     ]
     failed, rows = [], []
     for name, step in everything:
@@ -72,9 +73,18 @@ def _lint() -> list[str]:
 
 
 def _unit_tests() -> list[str]:
-    done = subprocess.run([sys.executable, "-m", "pytest", "tests", "-n", "2", "--dist", "loadscope"], cwd=ROOT,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run([sys.executable, "-m", "pytest", "tests", "--ignore", "tests/browser", "-n", "2",
+                           "--dist", "loadscope"], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return [f"pytest ended with {done.returncode}"] if done.returncode else []
+
+
+def _browser(numbers: list[str]) -> list[str]:
+    """Slides and widgets in a headless Chromium; with ``numbers``, the tests whose names say that they are about these."""
+    chosen = ["-k", " or ".join(f"lesson{n}" for n in numbers)] if numbers else []
+    done = subprocess.run([sys.executable, "-m", "pytest", "tests/browser", "-rs", *chosen], cwd=ROOT,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    nothing_chosen = numbers and done.returncode == 5
+    return [f"pytest ended with {done.returncode}"] if done.returncode and not nothing_chosen else []
 
 
 def _solutions(paths: list[Path], full: bool, device: str) -> list[str]:
@@ -117,9 +127,8 @@ def _number_of_exercises(path: Path) -> int:
 def _proofs(paths: list[Path]) -> list[str]:
     problems = []
     published = read_verified()
-    for path in paths:
-        number = number_of(path)
-        report = prove(number)
+    for report in prove_all([number_of(path) for path in paths], jobs=2):
+        number = report.number
         print(report.row(), flush=True)
         problems += [f"{number}: {finding}" for finding in report.findings]
         for survivor in report.survivors:
