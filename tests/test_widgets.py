@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import re
 
+import numpy as np
 import pytest
 
 from helpers import plots, widgets
@@ -75,3 +77,49 @@ def test_without_ipywidgets_one_line_is_printed(monkeypatch, capsys):
     monkeypatch.setattr(builtins, "__import__", without)
     widgets.sliders(_draw, w=(0, 1, 0.5, 0.1))
     assert capsys.readouterr().out.splitlines() == [widgets.NOT_HERE]
+
+
+# ---------------------------------------------------------------------------------------------- the drawing pad
+
+def _mean_and_ink(canvas):
+    """A stand-in for a network: it "reads" how many rows hold ink."""
+    rows = int((canvas.min(axis=1) < 255).sum())
+    return np.eye(10)[min(rows, 9)] * 0.5 + 0.05, 255 - canvas
+
+
+def _drawn(rows: int) -> list[int]:
+    canvas = np.full((28, 28), 255)
+    canvas[4:4 + rows, 10:13] = 20
+    return canvas.ravel().tolist()
+
+
+def test_the_pad_answers_each_drawing(shown):
+    widgets.drawing_pad(_mean_and_ink)
+    pad = shown[0]
+    assert pad.message == widgets.PAD_START and pad.probabilities == []
+    pad.pixels = _drawn(3)
+    assert pad.probabilities.index(max(pad.probabilities)) == 3 and "reads 3, with probability 0.55" in pad.message
+    assert len(pad.seen) == 784 and pad.seen[4 * 28 + 10] == 235 and pad.seen[0] == 0
+    pad.pixels = _drawn(5)
+    assert "reads 5" in pad.message
+    pad.pixels = [255] * 784
+    assert pad.message == widgets.PAD_START and pad.probabilities == pad.seen == []
+
+
+def test_an_error_in_the_students_code_is_told_at_the_pad(shown):
+    def fails(canvas):
+        raise ValueError("shapes do not fit")
+
+    widgets.drawing_pad(fails)
+    shown[0].pixels = _drawn(3)
+    assert shown[0].message == "The drawing could not be read. ValueError: shapes do not fit"
+
+
+def test_the_pad_loads_nothing_from_anywhere():
+    source = widgets._PAD_JS + widgets._PAD_CSS
+    assert not re.search(r"https?:|import\s|import\(|require\(|fetch\(|url\(", source)
+
+
+def test_without_a_notebook_the_pad_is_one_line(capsys):
+    widgets.drawing_pad(_mean_and_ink)
+    assert capsys.readouterr().out.splitlines() == [widgets.PAD_NOT_HERE]
