@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers import plots, widgets
 from helpers.checking import Exercise, Mistake, Question, Quiz
-from helpers.comparing import describe
+from helpers.comparing import Raised, describe
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
@@ -56,6 +56,15 @@ predict = Exercise(
                 lambda X, w, b: (X @ w - b >= 0).astype(int)),
         Mistake("Labels are 0/1 here, you return -1/1.",
                 lambda X, w, b: np.where(X @ w + b >= 0, 1, -1)),
+        Mistake("The comparison is the wrong way round: `<=` accepts the scores below 0.",
+                lambda X, w, b: (X @ w + b <= 0).astype(int)),
+        Mistake("The two answers are swapped: 1 is for scores of 0 and more, 0 for those below.",
+                lambda X, w, b: (X @ w + b < 0).astype(int)),
+        Mistake("np.sign has three answers, -1, 0 and 1; asked is a decision, 0 or 1, and at score 0 it is 1.",
+                lambda X, w, b: np.sign(X @ w + b),
+                when=lambda facts: set(np.unique(next(iter(facts.values())))) == {-1, 0, 1}),
+        Mistake("This takes just two features from each point. `X @ w` takes as many as there are.",
+                lambda X, w, b: (X[:, 0] * w[0] + X[:, 1] * w[1] + b >= 0).astype(int)),
     ],
     hints=[
         "One number per point, then a question asked of that number.",
@@ -98,8 +107,17 @@ def _described(value) -> str:
     return describe(value)
 
 
+def _tables(facts, **wanted) -> bool:
+    """Do the gates have these outputs, written like "0001"? ``OR=True`` stands for the right ones."""
+    for name, bits in wanted.items():
+        asked = GATES[name] if bits is True else [int(bit) for bit in bits]
+        if facts[f"{name} {_TABLE}"].tolist() != asked:
+            return False
+    return True
+
+
 def _observe_gates(gate_parameters, see):
-    gates = see.call(gate_parameters, label="gate_parameters()", record=False)
+    gates = see.call(gate_parameters, label="gate_parameters()", record=False, asks="a dict")
     kind = "a dict" if isinstance(gates, dict) else describe(gates)
     see.fact("gate_parameters() returns", kind, implied="a dict")
     if kind != "a dict":
@@ -125,9 +143,9 @@ def _observe_gates(gate_parameters, see):
         if table != wanted and see.notes:
             see.note(f"{name} is wrong too: {table}, should be {wanted}")
         elif table != wanted:
-            see.note(f"{name} with w={w.tolist()}, b={float(b):g}:")
+            see.note(f"{name} with w={(w + 0.0).tolist()}, b={float(b) + 0.0:g}:")  # + 0.0: no -0.0
             for corner, score, out, right in zip(CORNERS, scores, table, wanted, strict=True):
-                see.note(f"  {corner} scores {score:g} -> {out}" + ("" if out == right else f", should be {right}"))
+                see.note(f"  {corner} scores {score + 0.0:g} -> {out}" + ("" if out == right else f", should be {right}"))
         elif min(abs(score) for score in scores) == 0:
             see.remark(f"{name} is right, with margin 0: a corner lies exactly on the line. A cut between the corners "
                        "is safer.")
@@ -152,7 +170,26 @@ gate_parameters = Exercise(
                          "NAND": (np.array([-1., -1]), 0.5), "NOT": (np.array([0., -1]), 0.5)}),
         Mistake("All biases have the wrong sign.",
                 lambda: {"AND": (np.array([1., 1]), 1.5), "OR": (np.array([1., 1]), 0.5),
-                         "NAND": (np.array([-1., -1]), -1.5), "NOT": (np.array([0., -1]), -0.5)}),
+                         "NAND": (np.array([-1., -1]), -1.5), "NOT": (np.array([0., -1]), -0.5)},
+                when=lambda facts: _tables(facts, AND="1111", OR="1111", NAND="0000", NOT="0000")),
+        Mistake("Your AND has (1,1) exactly on its line, and so has your NAND. Flipping the signs does not flip a tie: a score "
+                "of 0 counts as 1 in both. Cut AND between the corners first.",
+                lambda: {"AND": (np.array([1., 1]), -2.0), "OR": (np.array([1., 1]), -0.5),
+                         "NAND": (np.array([-1., -1]), 2.0), "NOT": (np.array([0., -1]), 0.5)},
+                when=lambda facts: _tables(facts, AND=True, NAND="1111") and (1, 1) in facts[f"NAND: {_TIED}"]),
+        Mistake("Your NAND always says the same: only half of AND is negated. Flip the signs of both weights and of the bias.",
+                lambda: {"AND": (np.array([1., 1]), -1.5), "OR": (np.array([1., 1]), -0.5),
+                         "NAND": (np.array([-1., -1]), -1.5), "NOT": (np.array([0., -1]), 0.5)},
+                when=lambda facts: _tables(facts, NAND="0000") or _tables(facts, NAND="1111")),
+        Mistake("Your NOT repeats the second input instead of negating it: all its signs are flipped.",
+                lambda: {"AND": (np.array([1., 1]), -1.5), "OR": (np.array([1., 1]), -0.5),
+                         "NAND": (np.array([-1., -1]), 1.5), "NOT": (np.array([0., 1]), -0.5)},
+                when=lambda facts: _tables(facts, NOT="0101")),
+        Mistake("Your NOT always says the same: with a negative weight on the second input, the bias must lie between 0 and "
+                "the size of that weight, and it is added.",
+                lambda: {"AND": (np.array([1., 1]), -1.5), "OR": (np.array([1., 1]), -0.5),
+                         "NAND": (np.array([-1., -1]), 1.5), "NOT": (np.array([0., -1]), -0.5)},
+                when=lambda facts: _tables(facts, NOT="0000") or _tables(facts, NOT="1111")),
     ],
     hints=[
         "Draw the four corners and the line that isolates the 1s.",
@@ -169,7 +206,7 @@ _XOR_SHAPE = "(W1, b1, w2, b2) with shapes (h, 2), (h,), (h,) and a plain number
 
 
 def _observe_xor(xor_network, see):
-    got = see.call(xor_network, label="xor_network()", record=False)
+    got = see.call(xor_network, label="xor_network()", record=False, asks="a tuple (W1, b1, w2, b2)")
     parts = [_numbers(v) for v in got] if isinstance(got, tuple | list) and len(got) == 4 else [None]
     if all(p is not None for p in parts):
         W1, b1, w2, b2 = parts
@@ -229,18 +266,21 @@ xor_network = Exercise(
 # ---------------------------------------------------------------------------------------------- 01.4 perceptron_step
 
 def _observe_step(perceptron_step, see):
+    def call(*case):
+        see.call(perceptron_step, *case, parts=("the new w", "the new b"))
+
     line = (np.array([3.0, 4.0]), -10.0)
     for point, label, lr in (((4, 5), 0, 1.0), ((4, 5), 0, 0.1), ((1, 1), 1, 0.1),  # the table of the lesson
                              ((4, 5), 1, 0.1), ((1, 1), 0, 0.1)):                   # two points that are right
-        see.call(perceptron_step, *line, np.array(point, dtype=float), label, lr)
+        call(*line, np.array(point, dtype=float), label, lr)
     space = (np.array([1.0, -2.0, 0.5]), 0.75)
-    see.call(perceptron_step, *space, np.array([2.0, 1.0, 3.0]), 0, 0.3)   # score 2.25
-    see.call(perceptron_step, *space, np.array([-1.0, 0.5, 1.5]), 1, 0.3)  # score -0.5
-    see.call(perceptron_step, *space, np.array([-0.5, 0.25, 1.0]), 0, 0.3)  # score 0.25
+    call(*space, np.array([2.0, 1.0, 3.0]), 0, 0.3)   # score 2.25
+    call(*space, np.array([-1.0, 0.5, 1.5]), 1, 0.3)  # score -0.5
+    call(*space, np.array([-0.5, 0.25, 1.0]), 0, 0.3)  # score 0.25
     for label in (0, 1):  # a score of exactly 0 is called 1
-        see.call(perceptron_step, *line, np.array([2.0, 1.0]), label, 0.25)
-    see.call(perceptron_step, *line, np.array([3.0, 0.0]), 1, 0.25)        # score -1
-    see.call(perceptron_step, *line, np.array([3.0, 0.0]), 0, 0.25)
+        call(*line, np.array([2.0, 1.0]), label, 0.25)
+    call(*line, np.array([3.0, 0.0]), 1, 0.25)        # score -1
+    call(*line, np.array([3.0, 0.0]), 0, 0.25)
 
 
 def _reference_step(w, b, x, y, lr):
@@ -257,6 +297,13 @@ def _step_in_place(w, b, x, y, lr):
     return w, b + lr * e
 
 
+def _step_until_right(w, b, x, y, lr):
+    while int(x @ w + b >= 0) != y:
+        e = y - int(x @ w + b >= 0)
+        w, b = w + lr * e * x, b + lr * e
+    return w, b
+
+
 perceptron_step = Exercise(
     "01.4", "perceptron_step",
     observe=_observe_step,
@@ -271,6 +318,19 @@ perceptron_step = Exercise(
         Mistake("You also move for points that are already right.",
                 lambda w, b, x, y, lr: (w + lr*(2*y-1)*x, b + lr*(2*y-1))),
         Mistake("w was changed in place: the caller's array is different after the call.", _step_in_place),
+        Mistake("The bias is left out of the score, so some points count as wrong that are right: the score is w @ x + b.",
+                lambda w, b, x, y, lr: (w + lr*(y - int(x@w >= 0))*x, b + lr*(y - int(x@w >= 0)))),
+        Mistake("A score of exactly 0 is called 1: use >=, not >.",
+                lambda w, b, x, y, lr: (w + lr*(y - int(x@w+b > 0))*x, b + lr*(y - int(x@w+b > 0)))),
+        Mistake("The learning rate is ignored: a step adds or subtracts lr * (x, 1).",
+                lambda w, b, x, y, lr: (w + (y - int(x@w+b >= 0))*x, b + (y - int(x@w+b >= 0)))),
+        Mistake("w moves by lr in every direction; it should move by lr * x. Only the bias moves by lr.",
+                lambda w, b, x, y, lr: (w + lr*(y - int(x@w+b >= 0)), b + lr*(y - int(x@w+b >= 0)))),
+        Mistake("You always add. For a 0 that was called 1, lr * (x, 1) is subtracted.",
+                lambda w, b, x, y, lr: (w + lr*abs(y - int(x@w+b >= 0))*x, b + lr*abs(y - int(x@w+b >= 0)))),
+        Mistake("You go on until the point is right; asked is one step.", _step_until_right),
+        Mistake("You subtract the score from y. Turn the score into a prediction, 0 or 1, first.",
+                lambda w, b, x, y, lr: (w + lr*(y - (x@w+b))*x, b + lr*(y - (x@w+b)))),
     ],
     hints=[
         "Compare the prediction with y; only then move.",
@@ -301,6 +361,9 @@ _FLIPS = [
     (("1/2", -3, "3/4"), "-1/3", (2, 1, -1), 1, "1/7"),   # three features
     (("1/2", 3, "3/4"), "-1/3", (2, 1, "-1/2"), 0, "1/9"),
     (("1/2", 3), "1/3", ("1/2", "-2/5"), 0, 2),           # already right by a little
+    ((3, 4), "-94/7", (1, 1), 1, "1/7"),                  # 15; (45/7) / (3/7) with floats is a little more: 16
+    ((3, 4), "-85/7", (1, 1), 1, "1/7"),                  # 12; 13 where only the score and the change become floats
+    ((3, 4), -16, (1, 1), 1, "1/1000"),                   # 3000: a loop must not give up
 ]
 
 
@@ -318,6 +381,94 @@ def _reference_flips(w, b, x, y, lr):
             return steps
         line = [p + lr * (y - called) * q for p, q in zip(line, point, strict=True)]
         steps += 1
+
+
+def _flips_in_steps() -> list[tuple[int, Fraction | None, int]]:
+    """For each case the label, how many steps the way to score 0 takes (a fraction), and the answer.
+
+    The fraction is None where the point is right already.
+    """
+    found = []
+    for w, b, x, y, lr in _FLIPS:
+        w, x, b, lr = _fractions(*w), _fractions(*x), Fraction(b), Fraction(lr)
+        score = sum((p * q for p, q in zip(w, x, strict=True)), b)
+        steps = abs(score) / (lr * (sum(q * q for q in x) + 1))
+        answer = math.ceil(steps) if y == 1 else math.floor(steps) + 1
+        found.append((y, None, 0) if (score >= 0) == (y == 1) else (y, steps, answer))
+    return found
+
+
+def _flip_answers(facts) -> list:
+    """The answers in the order of _FLIPS; fewer if the observation stopped early."""
+    return [value for label, value in facts.items() if label.startswith("steps_to_flip(") and "inputs stay" not in label]
+
+
+def _first_wrong_flip(facts) -> int:
+    """The place of the first wrong answer, which is the case that the message shows."""
+    right = [answer for _, _, answer in _flips_in_steps()]
+    return next(place for place, given in enumerate(_flip_answers(facts)) if given != right[place])
+
+
+def _follows(rule):
+    """Recognize answers that are ``rule(y, steps)`` wherever a point is still wrong, whatever they are for the others."""
+    def when(facts):
+        answers, cases = _flip_answers(facts), _flips_in_steps()
+        return cases[_first_wrong_flip(facts)][1] is not None and all(
+            given == rule(y, steps) for given, (y, steps, _) in zip(answers, cases, strict=True) if steps is not None)
+    return when
+
+
+def _misses_only_where_a_step_lands_on_0(facts) -> bool:
+    """Off by one in some cases that land exactly on 0, but not where the learning rate is 1/2, exact as a float."""
+    answers, wrong = _flip_answers(facts), []
+    for given, (_, steps, right), (*_, lr) in zip(answers, _flips_in_steps(), _FLIPS, strict=True):
+        if given != right:
+            wrong.append(steps is not None and steps.denominator == 1 and lr != "1/2" and abs(given - right) == 1)
+    return bool(wrong) and all(wrong)
+
+
+def _gives_up(facts) -> bool:
+    """Right everywhere but in the longest case, where fewer steps came, or None."""
+    answers, right = _flip_answers(facts), [answer for _, _, answer in _flips_in_steps()]
+    longest = right.index(max(right))
+    last = answers[longest]
+    return answers[:longest] == right[:longest] and (last is None or last < right[longest] - 1)
+
+
+def _not_0_when_right(facts) -> bool:
+    """The first wrong answer is a number for a point that is right already."""
+    place = _first_wrong_flip(facts)
+    return _flips_in_steps()[place][1] is None and isinstance(_flip_answers(facts)[place], int)
+
+
+def _flips_by_rule(rule, right_already=None):
+    """An answer to the exercise: ``rule(y, steps)``, and 0, or ``right_already(y, steps)``, for a point that is right."""
+    def steps_to_flip(w, b, x, y, lr):
+        score = sum((p * q for p, q in zip(w, x, strict=True)), b)
+        steps = abs(score) / (lr * (sum(q * q for q in x) + 1))
+        if (score >= 0) == (y == 1):
+            return right_already(y, steps) if right_already else 0
+        return rule(y, steps)
+    return steps_to_flip
+
+
+def _right_flips(y, steps):
+    return math.ceil(steps) if y == 1 else math.floor(steps) + 1
+
+
+def _flips_from_a_float_quotient(w, b, x, y, lr):
+    score = float(sum((p * q for p, q in zip(w, x, strict=True)), b))
+    steps = score / float(lr * (sum(q * q for q in x) + 1))
+    return max(0, math.ceil(-steps) if y == 1 else math.floor(steps) + 1)
+
+
+def _flips_at_most_1000(w, b, x, y, lr):
+    for k in range(1000):
+        score = sum((p * q for p, q in zip(w, x, strict=True)), b)
+        if (score >= 0) == (y == 1):
+            return k
+        w, b = [p + lr * (2 * y - 1) * q for p, q in zip(w, x, strict=True)], b + lr * (2 * y - 1)
+    return 1000
 
 
 def _flips_with_floats(w, b, x, y, lr):
@@ -343,16 +494,38 @@ steps_to_flip = Exercise(
         Mistake("The bias moves as well: a step changes the score by lr(|x|^2 + 1).",
                 lambda w, b, x, y, lr: (
                     lambda s, d: 0 if (s >= 0) == (y == 1) else (math.ceil(-s/d) if y == 1 else math.floor(s/d)+1)
-                )(sum(p*q for p, q in zip(w, x, strict=True)) + b, lr*(sum(p*p for p in x) or 1))),
+                )(sum(p*q for p, q in zip(w, x, strict=True)) + b, lr*(sum(p*p for p in x) or 1)),
+                when=lambda facts: _flip_answers(facts)[0] == 15),
         Mistake("A 0-labeled point with score exactly 0 is still called 1: one more step.",
                 lambda w, b, x, y, lr: (
                     lambda s, d: 0 if (s >= 0) == (y == 1) else math.ceil(abs(s)/d)
-                )(sum(p*q for p, q in zip(w, x, strict=True)) + b, lr*(sum(p*p for p in x)+1))),
+                )(sum(p*q for p, q in zip(w, x, strict=True)) + b, lr*(sum(p*p for p in x)+1)),
+                when=_follows(lambda y, steps: math.ceil(steps))),
         Mistake("For y = 1 a score of exactly 0 is enough: you count one step too many (11 instead of 10).",
                 lambda w, b, x, y, lr: (
                     lambda s, d: 0 if (s >= 0) == (y == 1) else math.floor(abs(s)/d)+1
-                )(sum(p*q for p, q in zip(w, x, strict=True)) + b, lr*(sum(p*p for p in x)+1))),
-        Mistake("Floats: -3 + 10 * 0.3 is not 0. Keep the Fractions.", _flips_with_floats),
+                )(sum(p*q for p, q in zip(w, x, strict=True)) + b, lr*(sum(p*p for p in x)+1)),
+                when=_follows(lambda y, steps: math.floor(steps) + 1)),
+        Mistake("Floats: -3 + 10 * 0.3 is not 0. Keep the Fractions.", _flips_with_floats,
+                when=lambda facts: _misses_only_where_a_step_lands_on_0(facts) and _flip_answers(facts)[0] == 11),
+        Mistake("Floats on the way: where the last step lands exactly on 0, a quotient of floats comes out a hair too large or too "
+                "small. Keep the Fractions; math.ceil and math.floor take them.",
+                _flips_from_a_float_quotient, when=_misses_only_where_a_step_lands_on_0),
+        Mistake("The loop gives up too early: nothing limits the number of steps. Loop with `while`, or use a formula.",
+                _flips_at_most_1000, when=_gives_up),
+        Mistake("Truncated: int() and floor cut the last, partial step off, but the point is right only after it.",
+                _flips_by_rule(lambda y, steps: int(steps)), when=_follows(lambda y, steps: int(steps))),
+        Mistake("Rounded: round() cuts a partial step off where it is less than a half, but the point is right only after it.",
+                _flips_by_rule(lambda y, steps: round(steps)), when=_follows(lambda y, steps: round(steps))),
+        Mistake("One step too many each time: count a step after you have taken it, and look at the prediction before.",
+                _flips_by_rule(lambda y, steps: _right_flips(y, steps) + 1),
+                when=_follows(lambda y, steps: _right_flips(y, steps) + 1)),
+        Mistake("One step too few each time.",
+                _flips_by_rule(lambda y, steps: _right_flips(y, steps) - 1),
+                when=_follows(lambda y, steps: _right_flips(y, steps) - 1)),
+        Mistake("A point that is right already needs 0 steps: look at the prediction before you compute.",
+                _flips_by_rule(_right_flips, lambda y, steps: math.ceil(-steps) if y == 1 else math.floor(-steps) + 1),
+                when=_not_0_when_right),
     ],
     hints=[
         "How much does one step change the score at x?",
@@ -379,17 +552,39 @@ def _random_label_points() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(20, 3)), rng.integers(0, 2, 20)
 
 
+_RUN = "a tuple (w, b, errors)"
+_SEPARABLE, _SHORT, _ZERO, _RANDOM, _DEFAULTS = (
+    "23 separable points, lr=0.1, epochs=50",
+    "23 separable points, lr=0.1, epochs=2",
+    "23 separable points from w=0, b=0, where the first score is exactly 0",
+    "20 points with random labels, lr=0.05, epochs=7",
+    "20 points with random labels, lr and epochs left out",
+)
+
+
+def _training_runs() -> dict[str, tuple]:
+    """The runs of the check: (X, y, w, b, options) by label."""
+    separable, random = _separable_points(), _random_label_points()
+    start, start3 = (np.array([-0.7, 0.4]), 0.3), (np.array([0.3, -0.2, 0.1]), -0.4)
+    return {
+        _SEPARABLE: (*separable, *start, {"lr": 0.1, "epochs": 50}),
+        _SHORT: (*separable, *start, {"lr": 0.1, "epochs": 2}),
+        _ZERO: (*separable, np.zeros(2), 0.0, {"lr": 0.1, "epochs": 50}),
+        _RANDOM: (*random, *start3, {"lr": 0.05, "epochs": 7}),
+        _DEFAULTS: (*random, *start3, {}),
+    }
+
+
 def _observe_training(train_perceptron, see):
-    X, y = _separable_points()
-    start = (np.array([-0.7, 0.4]), 0.3)
-    see.call(train_perceptron, X, y, *start, lr=0.1, epochs=50, label="23 separable points, lr=0.1, epochs=50")
-    see.call(train_perceptron, X, y, *start, lr=0.1, epochs=2, label="23 separable points, lr=0.1, epochs=2")
-    see.call(train_perceptron, X, y, np.zeros(2), 0.0, lr=0.1, epochs=50,
-             label="23 separable points from w=0, b=0, where the first score is exactly 0")
-    X, y = _random_label_points()
-    start = (np.array([0.3, -0.2, 0.1]), -0.4)
-    see.call(train_perceptron, X, y, *start, lr=0.05, epochs=7, label="20 points with random labels, lr=0.05, epochs=7")
-    see.call(train_perceptron, X, y, *start, label="20 points with random labels, lr and epochs left out")
+    for label, (*case, options) in _training_runs().items():
+        got = see.call(train_perceptron, *case, **options, label=label, record=False, asks=_RUN)
+        fits = isinstance(got, tuple | list) and len(got) == 3
+        see.fact(f"{label}: the result", _RUN if fits else describe(got), implied=_RUN)
+        if not fits:
+            return
+        # The errors first: they say more about a mistake than the line does.
+        for name, value in (("errors", got[2]), ("the last w", got[0]), ("the last b", got[1])):
+            see.fact(f"{label}: {name}", value)
 
 
 def _reference_training(X, y, w, b, lr=0.01, epochs=25):
@@ -450,6 +645,54 @@ def _train_counting_afterwards(X, y, w, b, lr=0.01, epochs=25):
     return w, b, errors
 
 
+def _train_on(rows, reset: bool = True, stop_first: bool = False, lr=None, epochs=None, early: bool = False, tie: bool = True):
+    """A training loop with one thing wrong, for the known mistakes.
+
+    Args: rows(n, epoch), the indices to visit; reset=False counts on from epoch to epoch; stop_first leaves before a last 0
+    is noted; lr and epochs replace what was asked for; early returns in the first epoch; tie=False calls a score of 0 a 0.
+    """
+    wrong_lr, wrong_epochs = lr, epochs
+
+    def train_perceptron(X, y, w, b, lr=0.01, epochs=25):
+        lr, epochs, errors, count = wrong_lr or lr, wrong_epochs or epochs, [], 0
+        for epoch in range(epochs):
+            count = 0 if reset else count
+            for i in rows(len(X), epoch):
+                score = X[i] @ w + b
+                e = y[i] - int(score >= 0 if tie else score > 0)
+                w, b, count = w + lr * e * X[i], b + lr * e, count + int(e != 0)
+            if stop_first and count == 0:
+                break
+            errors.append(count)
+            if count == 0 or early:
+                break
+        return w, b, errors
+    return train_perceptron
+
+
+def _in_order(n, epoch):
+    return range(n)
+
+
+def _errors(facts, label) -> list:
+    return list(facts[f"{label}: errors"])
+
+
+def _right_errors(label, **options) -> list[int]:
+    *case, asked = _training_runs()[label]
+    return _reference_training(*case, **{**asked, **options})[2]
+
+
+def _padded_with_zeros(facts) -> bool:
+    right = _right_errors(_SEPARABLE)
+    return _errors(facts, _SEPARABLE) == right + [0] * (50 - len(right))
+
+
+def _shuffles(facts) -> bool:
+    """The same start and the same rows gave other errors in the second run."""
+    return _errors(facts, _SEPARABLE)[:2] != _errors(facts, _SHORT)[:2]
+
+
 train_perceptron = Exercise(
     "01.6", "train_perceptron",
     observe=_observe_training,
@@ -458,13 +701,31 @@ train_perceptron = Exercise(
         Mistake("All predictions of an epoch use the old line: update after each point (this is the batch version).",
                 _train_in_batches),
         Mistake("You never stop early: an epoch without updates cannot change anything any more.",
-                _train_without_stopping),
+                _train_without_stopping, when=_padded_with_zeros),
         Mistake("errors[e] is the number of wrong points after the epoch; asked is the number of updates during it.",
                 _train_counting_afterwards),
+        Mistake("The last 0 is missing: note the epoch without updates in errors, then stop.",
+                _train_on(_in_order, stop_first=True),
+                when=lambda facts: _errors(facts, _SEPARABLE) == _right_errors(_SEPARABLE)[:-1]),
+        Mistake("The count is not set back to 0 at the start of each epoch.",
+                _train_on(_in_order, reset=False),
+                when=lambda facts: _errors(facts, _RANDOM) == np.cumsum(_right_errors(_RANDOM)).tolist()),
+        Mistake("The function leaves during the first epoch: `return` stands inside a loop. Move it to the left.",
+                _train_on(_in_order, early=True),
+                when=lambda facts: all(len(_errors(facts, label)) <= 1 for label in (_SEPARABLE, _RANDOM))),
+        Mistake("The first row is left out.", _train_on(lambda n, epoch: range(1, n))),
+        Mistake("The last row is left out.", _train_on(lambda n, epoch: range(n - 1))),
+        Mistake("The rows are shuffled: asked is the order given. (Whoever calls the function shuffles before.)",
+                _train_on(lambda n, epoch: np.random.default_rng(epoch).permutation(n)), when=_shuffles),
+        Mistake("lr is ignored: the steps have a size of their own.", _train_on(_in_order, lr=0.01),
+                when=lambda facts: _errors(facts, _RANDOM) == _right_errors(_RANDOM, lr=0.1)),
+        Mistake("More epochs than asked for: `epochs` is the largest number allowed.", _train_on(_in_order, epochs=25),
+                when=lambda facts: len(_errors(facts, _SHORT)) > 2),
+        Mistake("A score of exactly 0 is called 1: use >=, not >.", _train_on(_in_order, tie=False)),
     ],
     hints=[
         "Two loops: epochs outside, points inside.",
-        "Reuse `perceptron_step`; count when the values changed.",
+        "Reuse `perceptron_step`; count when the prediction differs from y.",
         "`for _ in range(epochs): count = 0; for xi, yi in zip(X, y): ...; errors.append(count); if count == 0: ...`.",
     ],
 )
@@ -472,19 +733,68 @@ train_perceptron = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 01.7 signed_distance
 
-def _observe_distance(signed_distance, see):
-    see.call(signed_distance, STUDENTS, np.array([2.0, 1.0]), -18.0, label="the five students with w=[2, 1], b=-18")
+def _distance_cases() -> dict[str, tuple]:
+    """The cases of the check with a line to measure from: (X, w, b) by label."""
+    cases = {"the five students with w=[2, 1], b=-18": (STUDENTS, np.array([2.0, 1.0]), -18.0)}
     rng = np.random.default_rng(7)
     for n, d in ((7, 2), (5, 3), (4, 6)):
         X, w = rng.normal(size=(n, d)), rng.normal(size=d) * 2
-        see.call(signed_distance, X, w, 1.7)
+        cases[f"{n} points with {d} features, b=1.7"] = (X, w, 1.7)
         if d == 3:
-            see.call(signed_distance, X, 4 * w, 4 * 1.7, label=f"the same {n} points, w and b multiplied by 4")
-    # Weights that only look like zero: their sum is 0, or one of them is.
-    see.call(signed_distance, rng.normal(size=(3, 2)), np.array([1.5, -1.5]), 1.7)
-    see.call(signed_distance, rng.normal(size=(3, 2)), np.array([0.0, -2.5]), 1.7)
-    see.raises(signed_distance, rng.normal(size=(3, 2)), np.zeros(2), 1.7, label="w=[0, 0]: there is no line")
-    see.raises(signed_distance, rng.normal(size=(2, 4)), np.zeros(4), 0.0, label="w=[0, 0, 0, 0], b=0")
+            cases[f"the same {n} points, w and b multiplied by 4"] = (X, 4 * w, 4 * 1.7)
+    # Weights that only look like zero: their sum is 0, or one of them is, or all are tiny.
+    cases["w=[1.5, -1.5], b=1.7"] = (rng.normal(size=(3, 2)), np.array([1.5, -1.5]), 1.7)
+    cases["w=[0, -2.5], b=1.7"] = (rng.normal(size=(3, 2)), np.array([0.0, -2.5]), 1.7)
+    cases["w=[3e-12, -4e-12], b=1e-11: tiny, but a line"] = (rng.normal(size=(3, 2)), np.array([3e-12, -4e-12]), 1e-11)
+    return cases
+
+
+def _observe_distance(signed_distance, see):
+    for label, case in _distance_cases().items():
+        see.call(signed_distance, *case, label=label)
+    see.raises(signed_distance, np.array([[1.0, -2.0], [0.5, 3.0], [2.0, 2.0]]), np.zeros(2), 1.7,
+               label="w=[0, 0]: there is no line")
+    see.raises(signed_distance, np.array([[1.0, -2.0, 0.5, 3.0], [2.0, 1.0, -1.0, 0.5]]), np.zeros(4), 0.0,
+               label="w=[0, 0, 0, 0], b=0")
+
+
+def _measured_as(rule):
+    """Recognize distances that follow ``rule(X, w, b)``, whatever happens at w = 0."""
+    def when(facts):
+        return all(np.allclose(facts[label], rule(*case), rtol=1e-8, atol=0) for label, case in _distance_cases().items())
+    return when
+
+
+def _guarded(rule):
+    """An answer that follows ``rule`` and refuses w = 0 as it should."""
+    def signed_distance(X, w, b):
+        if not np.any(w):
+            raise ValueError("w is zero")
+        return rule(X, w, b)
+    return signed_distance
+
+
+def _divided_in_place(X, w, b):
+    length = np.linalg.norm(w)
+    w /= length
+    return X @ w + b / length
+
+
+def _refuses_tiny(facts) -> bool:
+    """Right up to the case with tiny weights, and there it raises ValueError."""
+    *others, tiny = _distance_cases()
+    refused = isinstance(facts[tiny], Raised) and facts[tiny].kind == "ValueError"
+    return refused and all(np.allclose(facts[label], _reference_distance(*_distance_cases()[label])) for label in others)
+
+
+def _distance_refusing_tiny(X, w, b):
+    if np.allclose(w, 0):
+        raise ValueError("w is zero")
+    return (X @ w + b) / np.linalg.norm(w)
+
+
+def _mismeasured(diagnosis: str, rule) -> Mistake:
+    return Mistake(diagnosis, _guarded(rule), when=_measured_as(rule))
 
 
 def _reference_distance(X, w, b):
@@ -501,20 +811,23 @@ signed_distance = Exercise(
     observe=_observe_distance,
     expected=_reference_distance,
     mistakes=[
-        Mistake("This is the score; divide by the length of w.",
-                lambda X, w, b: X @ w + b if np.any(w) else (_ for _ in ()).throw(ValueError())),
-        Mistake("The sign is lost: the two sides look the same.",
-                lambda X, w, b: (np.abs(X @ w + b) / np.linalg.norm(w)
-                                 if np.any(w) else (_ for _ in ()).throw(ValueError()))),
-        Mistake("The bias must be divided too.",
-                lambda X, w, b: ((X @ w) / np.linalg.norm(w) + b
-                                 if np.any(w) else (_ for _ in ()).throw(ValueError()))),
-        Mistake("b is not part of the normal vector: use only w in the norm.",
-                lambda X, w, b: ((X @ w + b) / np.sqrt(w @ w + b * b)
-                                 if np.any(w) else (_ for _ in ()).throw(ValueError()))),
-        Mistake("Divided by the squared length.",
-                lambda X, w, b: ((X @ w + b) / (w @ w)
-                                 if np.any(w) else (_ for _ in ()).throw(ValueError()))),
+        _mismeasured("This is the score; divide by the length of w.", lambda X, w, b: X @ w + b),
+        _mismeasured("The sign is lost: the two sides look the same.",
+                     lambda X, w, b: np.abs(X @ w + b) / np.linalg.norm(w)),
+        _mismeasured("The bias must be divided too.", lambda X, w, b: (X @ w) / np.linalg.norm(w) + b),
+        _mismeasured("b is not part of the normal vector: use only w in the norm.",
+                     lambda X, w, b: (X @ w + b) / np.sqrt(w @ w + b * b)),
+        _mismeasured("Divided by the squared length.", lambda X, w, b: (X @ w + b) / (w @ w)),
+        _mismeasured("The bias is forgotten: the distance is the score, bias included, divided by the length.",
+                     lambda X, w, b: (X @ w) / np.linalg.norm(w)),
+        _mismeasured("Only the bias is divided: `X @ w + b / length` needs parentheses.",
+                     lambda X, w, b: X @ w + b / np.linalg.norm(w)),
+        _mismeasured("Divided by the sum of the weights' sizes; the length is the square root of the sum of squares.",
+                     lambda X, w, b: (X @ w + b) / np.abs(w).sum()),
+        Mistake("w is overwritten: `w /= ...` writes into the caller's array. Give the length a name and leave w alone.",
+                _divided_in_place, when=lambda facts: any("inputs stay" in label for label in facts)),
+        Mistake("A tiny w is still a w: only the zero vector has no hyperplane, so compare with 0 exactly.",
+                _distance_refusing_tiny, when=_refuses_tiny),
     ],
     hints=[
         "Why does (2w, 2b) draw the same line?",
@@ -526,17 +839,27 @@ signed_distance = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 01.8 multiclass_epoch
 
+# The example of the text: the scores of (1, 2) are 0.2, 0.9 and 0.5.
+EXAMPLE_W = np.array([[0.0, 0.0], [0.3, 0.2], [0.1, 0.0]])
+EXAMPLE_B = np.array([0.2, 0.2, 0.4])
+EXAMPLE_W.setflags(write=False)
+EXAMPLE_B.setflags(write=False)
+
+
 def _observe_epoch(multiclass_epoch, see):
+    def call(W, b, X, y, label, **options):
+        see.call(multiclass_epoch, W, b, X, y, label=label, parts=("the new W", "the new b", "the number of errors"), **options)
+
+    call(EXAMPLE_W, EXAMPLE_B, np.array([[1.0, 2.0]]), np.array([2]), lr=0.5,
+         label="the example of the text: x = (1, 2), label 2, lr=0.5")
     for n, d, k, lr, seed in ((17, 5, 4, None, 1), (9, 3, 3, 0.5, 2), (30, 4, 6, 0.25, 3)):
         rng = np.random.default_rng(seed)
         W, b, X, y = rng.normal(size=(k, d)), rng.normal(size=k), rng.normal(size=(n, d)), rng.integers(0, k, n)
-        step = {} if lr is None else {"lr": lr}
-        see.call(multiclass_epoch, W, b, X, y, **step,
-                 label=f"{n} points, {d} features, {k} classes, " + (f"lr={lr}" if lr else "lr left out"))
+        call(W, b, X, y, **({} if lr is None else {"lr": lr}),
+             label=f"{n} points, {d} features, {k} classes, " + (f"lr={lr}" if lr else "lr left out"))
     rng = np.random.default_rng(4)
     X, y = rng.normal(size=(12, 5)), np.array([2, 0, 1, 3, 3, 0, 2, 1, 1, 2, 0, 3])
-    see.call(multiclass_epoch, np.zeros((4, 5)), np.zeros(4), X, y, lr=0.5,
-             label="12 points from W=0, b=0, where at first all scores are tied")
+    call(np.zeros((4, 5)), np.zeros(4), X, y, lr=0.5, label="12 points from W=0, b=0, where at first all scores are tied")
 
 
 def _reference_epoch(W, b, X, y, lr=1.0):
@@ -593,6 +916,30 @@ def _epoch_without_bias(W, b, X, y, lr=1.0):
     return W, b, n
 
 
+def _epoch_with(winner=None, lr=None, count_all: bool = False, punish_all: bool = False, once: bool = False):
+    """An epoch with one thing wrong, for the known mistakes.
+
+    Args: winner(W, b, x), another choice of the row; lr, another learning rate; count_all counts right points too; punish_all
+    subtracts from every row but the right one; once predicts all points with the first W.
+    """
+    choose, wrong_lr = winner or (lambda W, b, x: int(np.argmax(W @ x + b))), lr
+
+    def multiclass_epoch(W, b, X, y, lr=1.0):
+        lr, n, old = wrong_lr or lr, 0, (W, b)
+        W, b = W.copy(), b.copy()
+        for xi, yi in zip(X, y, strict=True):
+            k = choose(*(old if once else (W, b)), xi)
+            n += int(k != yi or count_all)
+            if k != yi:
+                losers = np.arange(len(b)) != yi if punish_all else [k]
+                W[losers] -= lr * xi
+                b[losers] -= lr
+                W[yi] += lr * xi
+                b[yi] += lr
+        return W, b, n
+    return multiclass_epoch
+
+
 multiclass_epoch = Exercise(
     "01.8", "multiclass_epoch",
     observe=_observe_epoch,
@@ -601,6 +948,17 @@ multiclass_epoch = Exercise(
         Mistake("Only the right row is rewarded; subtract x from the row that won wrongly.", _epoch_rewarding_only),
         Mistake("Rows swapped: you punish the right class and reward the wrong one.", _epoch_swapped),
         Mistake("The biases are never updated.", _epoch_without_bias),
+        Mistake("All points are predicted with the W from the start: predict each point with the W that the last one left.",
+                _epoch_with(once=True)),
+        Mistake("The learning rate is ignored: rows change by lr * x, biases by lr.", _epoch_with(lr=1.0)),
+        Mistake("The bias is left out of the scores: the winner is the argmax of W @ x + b.",
+                _epoch_with(winner=lambda W, b, x: int(np.argmax(W @ x)))),
+        Mistake("Every point is counted; asked is the number of misclassified ones.", _epoch_with(count_all=True)),
+        Mistake("x is subtracted from every wrong row; only the winner is punished.", _epoch_with(punish_all=True)),
+        Mistake("np.max gives the largest score; np.argmax gives its place, and that is the row.",
+                _epoch_with(winner=lambda W, b, x: np.max(W @ x + b)),
+                when=lambda facts: any(isinstance(value, Raised) and value.text.startswith("only integers, slices")
+                                       for value in facts.values())),
     ],
     hints=[
         "Two rows change, the right one and the winner.",
@@ -614,7 +972,8 @@ multiclass_epoch = Exercise(
 
 quiz = Quiz("01", [
     Question(
-        "Student 3 has 7 in the test and 6 in the grades. The line is 2 · test + grades − 18. Accepted?",
+        "Student 3 has 7 in the test and 6 in the grades. The line is 2 · test + grades − 18 = 0; whoever gets 0 or more on the "
+        "left-hand side is accepted. Is student 3?",
         right=("Yes", "The score is 2 · 7 + 6 − 18 = 2, and 2 ≥ 0."),
         wrong=[("No", "7 + 6 = 13 < 18 forgets the weight 2: the test counts twice, and 2 · 7 + 6 = 20."),
                ("Undecided", "Undecided would need a score of exactly 0; here it is 2.")]),
@@ -639,8 +998,9 @@ quiz = Quiz("01", [
     Question(
         "A point is misclassified. What does it want the line to do?",
         right=("Come closer", "The line must pass over it, so that the point ends on the other side."),
-        wrong=[("Go farther away", "That is what a point wants that is already right, in gradient descent (lesson 03). "
-                                   "This one is on the wrong side, and going away leaves it there."),
+        wrong=[("Go farther away", "That is what a point wants that is already right, in gradient descent: the method of lesson "
+                                   "03, where all points pull at the line, the right ones too. This one is on the wrong side, and "
+                                   "going away leaves it there."),
                ("Shift in parallel, without turning", "The weights w change too, not only b: the line turns as well.")]),
     Question(
         "The line is (3, 4, −10), and (4, 5) with label 0 is misclassified. After one step with α = 1, why is the "
@@ -655,7 +1015,7 @@ quiz = Quiz("01", [
                "Nothing is misclassified, so nothing will ever change; and the line at hand separates the points."),
         wrong=[("It will make no error on new data", "New points may lie anywhere, on the wrong side of this line too."),
                ("The learning rate was well chosen",
-                "With a zero start every lr > 0 gives the same lines: it scales w and b alike.")]),
+                "With a zero start every lr > 0 gives the same lines, apart from rounding: it scales w and b alike.")]),
     Question(
         "Cars are red, blue or green. Why does a linear classifier do badly on them?",
         right=("It has one template per class, which must average the three",
@@ -822,12 +1182,12 @@ def show_plane() -> None:
     for label, marker, color in ((1, "o", plots.BLUE), (0, "X", plots.RED)):
         ax.scatter(*X[y == label].T, marker=marker, color=color, s=38, edgecolor="white", linewidth=0.5,
                    label=NAMES[label], depthshade=False)
-    ax.set(xlabel="test", ylabel="grades", zlabel="class rank", zlim=(0, 10), xlim=(0, 10), ylim=(0, 10))
+    ax.set(xlabel="test", ylabel="grades", zlabel="class rank (10: best)", zlim=(0, 10), xlim=(0, 10), ylim=(0, 10))
     ax.view_init(12, -62)
     plots.legend(ax, loc="upper left", fontsize=9)
     ax.set_box_aspect(None, zoom=0.88)
-    plots.show(fig, "Students with three features, test, grades and class rank. A gray plane cuts the cube: accepted students "
-                    "on one side of it, rejected ones on the other.")
+    plots.show(fig, "Students with three features, test, grades and class rank, 10 for the best. A gray plane cuts the cube: "
+                    "accepted students on one side of it, rejected ones on the other.")
 
 
 def show_distance() -> None:
@@ -859,18 +1219,20 @@ def _corners(ax, table, title="") -> None:
 
 
 def show_gates(gates: dict) -> None:
-    """AND, OR and NOT as lines between the four corners.
+    """AND, OR, NAND and NOT as lines between the four corners.
 
     Args: gates, what gate_parameters returns.
     """
-    fig, axes = plots.figure(1, 3, size=(9.0, 3.3))
-    for ax, name in zip(axes, ("AND", "OR", "NOT"), strict=True):
+    fig, axes = plots.figure(1, 4, size=(10.6, 3.1), sharey=True)
+    for ax, name in zip(axes, ("AND", "OR", "NAND", "NOT"), strict=True):
         w, b = gates[name]
         _corners(ax, GATES[name], name if name != "NOT" else "NOT (of the second input)")
         plots.sides(ax, w, b)
         plots.line(ax, w, b)
-    plots.show(fig, "Three squares with the four corners of two inputs; circles are 1, crosses 0. AND: the line parts (1,1) from "
-                    "the other three. OR: it parts (0,0) from the other three. NOT: it runs level and parts below from above.")
+        ax.set_ylabel("second input" if name == "AND" else "")
+    plots.show(fig, "Four squares with the four corners of two inputs; circles are 1, crosses 0. AND and NAND: the line parts (1,1) "
+                    "from the other three, with the sides swapped. OR: it parts (0,0) from the other three. NOT: it parts the lower "
+                    "two from the upper two.")
 
 
 def show_xor() -> None:
@@ -910,7 +1272,8 @@ def show_six_points() -> None:
     fig, ax = plots.figure(size=(4.6, 4.0))
     wrong = _six_points(ax, (3, 4), -10)
     for point, bad in zip(SIX_X, wrong, strict=True):
-        ax.annotate("move!" if bad else "fine", point, xytext=(-10, -24) if bad else (-8, 8), textcoords="offset points",
+        place = (12, -20) if bad else (2, -17) if point[1] < 1 else (9, -4)  # two points lie close to the axis
+        ax.annotate("move!" if bad else "fine", point, xytext=place, textcoords="offset points",
                     fontweight="bold" if bad else "normal")
     plots.show(fig, "A falling line and six points. Four say: fine. Two are on the wrong side and say: move! These are the red "
                     "cross at (4, 5), above the line, and the blue circle at (1, 1), below it.")
@@ -934,15 +1297,24 @@ def _steps_of(perceptron_step, point, label, lr, count):
     return w, b
 
 
+def _one_decimal(score: float) -> str:
+    """The score with one decimal and a true minus sign; a hair below 0 is 0.0, not −0.0."""
+    return f"{round(score, 1) + 0.0:.1f}".replace("-", "−")
+
+
 def show_steps(perceptron_step) -> None:
     """Steps 0, 5 and 10 for the point (1, 1): what the button shows, without a button."""
     fig, axes = plots.figure(1, 3, size=(9.6, 3.6))
     for ax, count in zip(axes, (0, 5, 10), strict=True):
         w, b = _steps_of(perceptron_step, (1, 1), 1, 0.1, count)
-        _six_points(ax, w, b, f"after {count} steps, score {w.sum() + b:.1f}".replace("-", "−"))
+        _six_points(ax, w, b, f"after {count} steps, score {_one_decimal(w.sum() + b)}")
         ax.scatter(1, 1, s=420, marker="s", facecolor="none", edgecolor=plots.GREEN, linewidth=2, zorder=4)
     plots.show(fig, "The line comes closer to the point (1, 1), in a green square, with α = 0.1: its score is −3.0 at the start and "
                     "−1.5 after 5 steps. After 10 steps the line runs through the point, and yet it is still ringed as an error.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def step_button(perceptron_step) -> None:
@@ -961,11 +1333,12 @@ def step_button(perceptron_step) -> None:
         w, b, count = state
         fig, ax = plots.figure(size=(4.6, 4.0))
         wrong = _six_points(ax, w, b)
-        line = f"w1 = {w[0]:.2f}, w2 = {w[1]:.2f}, b = {b:.2f}"
+        line = f"w1 = {w[0]:.2f}, w2 = {w[1]:.2f}, b = {b:.2f}; the score of (1, 1) is {_one_decimal(w.sum() + b)}"
+        taken = _count(count, "step")
         if not wrong.any():
-            return fig, f"{count} steps, no errors left: {line}"
+            return fig, f"{taken}, no errors left: {line}"
         x = SIX_X[wrong][0]
-        return fig, (f"{count} steps, {wrong.sum()} errors: {line}; next is ({x[0]:g}, {x[1]:g}), "
+        return fig, (f"{taken}, {_count(wrong.sum(), 'error')}: {line}; next is ({x[0]:g}, {x[1]:g}), "
                      f"a step changes its score by {alpha * (x @ x + 1):.2f}")
 
     widgets.stepper(start, step, draw, alpha=(0.05, 1.0, 0.1, 0.05))
@@ -990,7 +1363,8 @@ def show_history(errors, accuracy) -> None:
     plots.legend(bottom, loc="lower right")
     end = "it never reaches 0" if min(errors) > 0 else "it reaches 0, so these points are separable"
     plots.show(fig, f"Above, the number of updates in each of {len(errors)} epochs; it falls at first, and {end}. Below, the accuracy "
-                    f"after each epoch; it rises, then jumps up and down; a star marks the best, epoch {best + 1}.")
+                    f"after each epoch; it rises, then jumps up and down; a star marks the best, epoch {best + 1}. The lower axis "
+                    "is cut: it does not begin at 0.")
 
 
 def show_past_lines(X, y, lines) -> None:
@@ -1013,33 +1387,97 @@ def show_past_lines(X, y, lines) -> None:
                     "the two classes. The best line is dashed, the last one solid.")
 
 
-def show_orders(sorted_errors, last, best) -> None:
-    """Left: the tempting error counts of the sorted file. Right: twenty shuffled runs, last line and best line.
+def show_sorted(updates, accuracy) -> None:
+    """The sorted file: the tempting counts of updates, and the accuracy on all points after each epoch.
 
-    Args: sorted_errors, one number an epoch; last and best (20,) accuracies.
+    Args: updates and accuracy, one number an epoch.
     """
-    fig, (left, right) = plots.figure(1, 2, size=(9.4, 3.5))
-    left.bar(np.arange(1, len(sorted_errors) + 1), sorted_errors, color=plots.ORANGE)
-    left.set(title="sorted file: updates in each epoch", xlabel="epoch", ylabel="updates")
+    fig, (left, right) = plots.figure(1, 2, size=(9.4, 3.2))
+    epochs = np.arange(1, len(updates) + 1)
+    left.bar(epochs, updates, color=plots.ORANGE)
+    left.set(title="updates in each epoch", xlabel="epoch", ylabel="updates", ylim=(0, None))
+    right.plot(epochs, accuracy, "s-", color=plots.GREEN, markersize=4)
+    right.axhline(0.5, color=plots.GREY, linestyle="--", linewidth=1.2)
+    right.text(len(updates), 0.48, "guessing", ha="right", va="top", color=plots.GREY)
+    right.set(title="accuracy on all points after it", xlabel="epoch", ylabel="accuracy", ylim=(0, 1.05))
+    half = int(np.sum(np.round(accuracy, 2) <= 0.51))
+    plots.show(fig, f"The sorted file. Left: from {min(updates)} to {max(updates)} updates in each epoch, which looks excellent. "
+                    f"Right: the accuracy on all points; after {half} of the {len(updates)} epochs it is 51 % or less, no better "
+                    f"than guessing, and the last value is {accuracy[-1]:.0%}.")
+
+
+def show_runs(last, best) -> None:
+    """Twenty shuffled runs: the last line and the best line of each.
+
+    Args: last and best (20,) accuracies.
+    """
+    fig, ax = plots.figure(size=(6.4, 3.3))
     order = np.argsort(last)
-    right.vlines(range(len(last)), np.array(last)[order], np.array(best)[order], color=plots.GREY, linewidth=1)
-    right.plot(range(len(last)), np.array(last)[order], "X", color=plots.RED, label="last line", markersize=7)
-    right.plot(range(len(last)), np.array(best)[order], "o", color=plots.BLUE, label="best line (pocket)", markersize=6)
-    right.set(title="twenty shuffled runs", xlabel="run, sorted by its last line", ylabel="accuracy", xticks=[])
-    plots.legend(right, loc="lower right")
-    plots.show(fig, "Left: with the sorted file the updates per epoch stay at a handful, which looks excellent. Right: accuracy of "
-                    "twenty shuffled runs; the last line (crosses) varies by several points, the best line of each run (circles) "
-                    "is never below it.")
+    ax.vlines(range(len(last)), np.array(last)[order], np.array(best)[order], color=plots.GREY, linewidth=1)
+    ax.plot(range(len(last)), np.array(last)[order], "X", color=plots.RED, label="last line", markersize=7)
+    ax.plot(range(len(last)), np.array(best)[order], "o", color=plots.BLUE, label="best line (pocket)", markersize=6)
+    ax.set(xlabel="run, sorted by its last line", ylabel="accuracy", xticks=[])
+    plots.legend(ax, loc="lower right")
+    plots.show(fig, "Twenty shuffled runs: the last line (crosses) varies by several points, the best line of each run (circles) is "
+                    "never below it. The accuracy axis is cut: it does not begin at 0.")
+
+
+def most_right(X, y) -> float:
+    """An upper bound that no line can pass: the largest share of points that one straight line gets right.
+
+    A line can be shifted and turned, with the same points on each side, until it runs through two of them. So it is enough to
+    try the line through each pair of points, both ways round. The points on such a line count as right whatever they are, since
+    a nudge could put them on either side; where three or more lie on one line, that may be a little too kind.
+
+    Args:   X (n, 2) points, no two alike; y (n,) labels 0 or 1.
+    Returns a share, from 0.5 to 1.
+    """
+    X, sign = np.asarray(X, dtype=float), np.where(np.asarray(y) == 1, 1, -1)
+    i, j = np.triu_indices(len(X), 1)
+    normals = np.stack([X[i, 1] - X[j, 1], X[j, 0] - X[i, 0]], axis=1)
+    scores = X @ normals.T - (normals * X[i]).sum(axis=1)              # (n, pairs)
+    on_line = np.abs(scores) <= 1e-12 * np.abs(X).max() ** 2
+    balance = np.abs(sign @ np.where(on_line, 0, np.sign(scores)))     # right minus wrong, the better way round
+    right = (len(X) - on_line.sum(axis=0) + balance) / 2 + on_line.sum(axis=0)
+    return float(right.max() / len(X))
+
+
+def show_margin() -> None:
+    """R and the margin of six points around a boundary through the origin."""
+    X = np.array([(3.2, 0.6), (1.4, 0.9), (2.2, 2.0), (-1.5, 1.3), (-2.2, -0.4), (-0.9, -1.8)])
+    y = np.array([1, 1, 1, 0, 0, 0])
+    w = _widest_through_origin(X, y)
+    fig, ax = plots.figure(size=(5.6, 3.9))
+    ax.set(xlim=(-3, 4), ylim=(-2.4, 2.8), aspect="equal", xlabel="first input", ylabel="second input")
+    plots.sides(ax, w, 0)
+    plots.line(ax, w, 0)
+    plots.classes(ax, X, y, size=70)
+    longest = X[np.linalg.norm(X, axis=1).argmax()]
+    closest = X[np.abs(X @ w).argmin()]
+    foot = closest - (closest @ w) * w
+    ax.annotate("", longest, (0, 0), arrowprops={"arrowstyle": "-|>", "color": plots.BLACK, "shrinkB": 5})
+    ax.text(*(longest * 0.62 + (0, -0.4)), "R", fontsize=13)
+    ax.plot(*zip(closest, foot, strict=True), color=plots.GREEN, linewidth=3)
+    ax.text(*((closest + foot) / 2 + (0.0, 0.15)), "γ", fontsize=13)
+    plots.show(fig, "Six points around the origin and a boundary through it that parts the two classes. R is the arrow to the point "
+                    "farthest from the origin. γ, the margin, is the short way from the closest point to the boundary.")
+
+
+def _widest_through_origin(X, y) -> np.ndarray:
+    """The unit normal of the boundary through the origin with the widest margin, out of 3,600 directions."""
+    angles = np.linspace(0, 2 * np.pi, 3600, endpoint=False)
+    normals = np.stack([np.cos(angles), np.sin(angles)])
+    return normals[:, (np.where(y == 1, 1, -1)[:, None] * (X @ normals)).min(axis=0).argmax()]
 
 
 # ---------------------------------------------------------------------------------------------- figures: digits
 
 def show_match(images, W, label: int) -> None:
-    """One image times two templates: where image and template agree, the product is blue.
+    """One image times its own template and the one that fits it least: where the two agree, the product is blue.
 
     Args: images (28, 28) of one digit ``label``, in 0..1; W (10, 784).
     """
-    other = (label + 3) % 10
+    other = int(np.argmin(W @ images.ravel()))
     rows = [W[label].reshape(28, 28), W[other].reshape(28, 28)]
     fig, axes = plots.figure(2, 3, size=(6.6, 4.3))
     for line, (row, name) in enumerate(zip(rows, (label, other), strict=True)):
@@ -1056,9 +1494,9 @@ def show_match(images, W, label: int) -> None:
     for line in (0, 1):
         axes[line, 1].text(-7, 14, "×", fontsize=16, ha="center", va="center")
         axes[line, 2].text(-7, 14, "=", fontsize=16, ha="center", va="center")
-    plots.show(fig, f"An image of a {label} times template {label}, and times template {other}, pixel by pixel. The sum of the product "
-                    f"is the score before the bias: {(images * rows[0]).sum():.1f} for its own template, "
-                    f"{(images * rows[1]).sum():.1f} for the other.")
+    plots.show(fig, f"An image of a {label} times template {label}, and times template {other}, which fits it least, pixel by "
+                    f"pixel. The sum of the product is the score before the bias: {(images * rows[0]).sum():.1f} for its own "
+                    f"template, {(images * rows[1]).sum():.1f} for the other.".replace("-", "−"))
 
 
 def show_templates(W, title: str = "") -> None:
@@ -1068,11 +1506,11 @@ def show_templates(W, title: str = "") -> None:
     """
     fig = plots.images(np.asarray(W).reshape(10, 28, 28), [str(n) for n in range(10)], columns=5, diverging=True, size=1.2)
     plots.show(fig, "The ten rows of W as 28 by 28 templates: blue pixels speak for the digit, red ones against it, white ones do "
-                    "not matter. " + title)
+                    "not matter." + (title and f" {title}"))
 
 
 def show_geometry(X, y, W, b, classes=(0, 1)) -> None:
-    """Two classes in the plane of their two scores; the boundary is the diagonal.
+    """Images of two classes by two of their ten scores; where the two are equal, on the diagonal, the answer changes.
 
     Args: X (n, 784), y (n,); W (10, 784), b (10,); classes, the two digits shown.
     """
@@ -1087,8 +1525,8 @@ def show_geometry(X, y, W, b, classes=(0, 1)) -> None:
     ax.locator_params(nbins=5)
     plots.legend(ax, outside=True)
     right = ((scores[:, 0] >= scores[:, 1]) == (y[keep] == zero)).mean()
-    plots.show(fig, f"Test images of {zero} and {one} as points, by their scores for both templates. The diagonal, where the scores are "
-                    f"equal, is the hyperplane seen edge-on; {right:.0%} of the points lie on their side of it.")
+    plots.show(fig, f"Test images of {zero} and {one} as points, by their scores for both templates. On the diagonal both "
+                    f"scores are equal: it is the hyperplane between the two classes; {right:.0%} of the points lie on their side of it.")
 
 
 # ---------------------------------------------------------------------------------------------- figures: limits
@@ -1110,23 +1548,37 @@ def color_squares(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(X[order], 0, 1), y[order]
 
 
-def show_cars(X, y, template) -> None:
-    """Six cars, two of each color, their average, and the template that a linear classifier learned for them.
+CAR_LOOKS = ("red car", "blue car", "green car", "dark other", "light other")
 
-    Args: X (n, 16, 16, 3), y (n,); template (768,).
+
+def car_looks(X, y) -> np.ndarray:
+    """Which of CAR_LOOKS each picture has: (n,) integers from 0 to 4.
+
+    Args: X (n, 16, 16, 3), y (n,), from color_squares.
     """
-    cars = X[y == 1]
-    color = cars.mean(axis=(1, 2)).argmax(axis=1)
-    shown = [cars[color == c][n] for n in (0, 1) for c in (0, 2, 1)]
-    fig, axes = plots.figure(2, 4, size=(7.2, 3.8))
-    limit = np.abs(template).max()
-    pictures = [*shown, cars.mean(axis=0), 0.5 + template.reshape(16, 16, 3) / (2 * limit)]
-    for ax, picture, title in zip(axes.flat, pictures, ["car"] * 6 + ["average car", "template: car"], strict=True):
-        ax.imshow(picture)
-        ax.set_title(title, fontsize=10)
-        ax.set_axis_off()
-    plots.show(fig, "Six cars: red, blue and green boxes on gray. Their average is a dark gray smear, and the template that the "
-                    "classifier learned is one blob that looks like none of them.")
+    color = np.array([0, 2, 1])[X.mean(axis=(1, 2)).argmax(axis=1)]
+    return np.where(y == 1, color, np.where(X.mean(axis=(1, 2, 3)) < 0.5, 3, 4))
+
+
+def show_cars(X, y, W) -> None:
+    """Pictures of both classes, the average of each class, and the two templates of a linear classifier.
+
+    Args: X (n, 16, 16, 3), y (n,); W (2, 768), row 0 for the others and row 1 for the cars.
+    """
+    looks = car_looks(X, y)
+    examples = {1: [X[looks == look][0] for look in (0, 1, 2)], 0: [X[looks == look][n] for look, n in ((3, 0), (4, 0), (3, 1))]}
+    fig, axes = plots.figure(2, 5, size=(8.6, 3.9))
+    limit = np.abs(W).max()
+    for line, (label, name) in zip(axes, ((1, "car"), (0, "other")), strict=True):
+        pictures = [*examples[label], X[y == label].mean(axis=0), 0.5 + W[label].reshape(16, 16, 3) / (2 * limit)]
+        for ax, picture, title in zip(line, pictures, [name] * 3 + [f"average {name}", f"template: {name}"], strict=True):
+            ax.imshow(picture)
+            ax.set_title(title, fontsize=10)
+            ax.set_axis_off()
+    plots.show(fig, "Above: a red, a blue and a green box on gray, the average car, and the template for cars. Below: dark and light "
+                    "gray boxes, their average, and the template for the rest. The two averages are nearly the same gray smear. "
+                    "The template for cars is one speckled patch that shows no car of any color, and the other template is its negative; "
+                    "gray in a template means a weight of 0.")
 
 
 def show_two_pixels() -> None:
@@ -1145,22 +1597,38 @@ def show_two_pixels() -> None:
                     "The average of either class is two gray pixels: the same.")
 
 
+# Applicants under a new policy that wants a fair test and fair grades: test, grades, accepted.
+POLICY = np.array([
+    (9, 8, 1), (7, 6, 1), (5, 4.5, 1), (9.5, 4, 1), (4.5, 9, 1), (6, 8.5, 1),
+    (3, 4, 0), (9, 1, 0), (1.5, 9, 0), (5.5, 2, 0), (2.2, 7, 0), (6.9, 0.8, 0),
+])
+POLICY.setflags(write=False)
+
+
 def show_policies() -> None:
     """A policy that no straight line expresses, and three shapes that do."""
-    fig, axes = plots.figure(1, 3, size=(9.6, 3.6))
-    xx, yy = np.meshgrid(np.linspace(0, 10.5, 300), np.linspace(0, 10.5, 300))
+    fig, axes = plots.figure(2, 2, size=(7.4, 7.2))
+    xx, yy = np.meshgrid(np.linspace(0, 10.5, 400), np.linspace(0, 10.5, 400))
     insides = {
-        "two lines": (2 * xx + yy >= 18) & (yy >= 2.5),
-        "a curve": (xx - 4.2) * (yy - 1.2) >= 6.5,
-        "a circle": (xx - 7.8) ** 2 + (yy - 7.4) ** 2 <= 2.5 ** 2,
+        "one line": lambda x, y: 1.1 * x + y >= 12.25,  # none makes fewer errors: most_right
+        "two lines": lambda x, y: (x >= 3.6) & (y >= 3),
+        "a curve": lambda x, y: (x > 3) & ((x - 3) * (y - 2) >= 3),
+        "a circle": lambda x, y: (x - 8) ** 2 + (y - 7.5) ** 2 <= 4.9**2,
     }
-    for ax, (title, inside) in zip(axes, insides.items(), strict=True):
-        inside = inside & ((xx > 4.2) | (title != "a curve"))
-        ax.contourf(xx, yy, inside, levels=[-0.5, 0.5, 1.5], colors=[plots.RED, plots.BLUE], alpha=0.14)
-        ax.contour(xx, yy, inside, levels=[0.5], colors=[plots.BLACK], linewidths=2)
-        plots.classes(ax, STUDENTS[:4], np.array([1, 0, 1, 0]), size=80)
-        ax.annotate("student 4", (9, 1), xytext=(-10, 4), textcoords="offset points", ha="right")
+    X, y = POLICY[:, :2], POLICY[:, 2]
+    errors = {}
+    for ax, (title, inside) in zip(axes.flat, insides.items(), strict=True):
         _student_axes(ax, legend=False)
-        ax.set_title(title)
-    plots.show(fig, "The policy now rejects student 4 at (9, 1), who has a good test and no grades to speak of. Two lines, a curve or a "
-                    "circle keep students 1 and 3 inside and students 2 and 4 outside.")
+        accepted = inside(xx, yy)
+        ax.contourf(xx, yy, accepted, levels=[-0.5, 0.5, 1.5], colors=[plots.RED, plots.BLUE], alpha=0.14)
+        ax.contour(xx, yy, accepted, levels=[0.5], colors=[plots.BLACK], linewidths=2)
+        plots.classes(ax, X, y, size=65)
+        wrong = inside(*X.T) != (y == 1)
+        errors[title] = int(wrong.sum())
+        ax.scatter(*X[wrong].T, s=170, facecolor="none", edgecolor=plots.BLACK, linewidth=1.4, zorder=4)
+        ax.annotate("student 4", (9, 1), xytext=(5, 9), textcoords="offset points", ha="right", fontsize=9.5)
+        ax.set_title(f"{title}: {_count(errors[title], 'error')}")
+    plots.show(fig, "Twelve applicants under a policy that wants a fair test and fair grades; circles are accepted, crosses "
+                    "rejected. Student 4 at (9, 1), with a good test and hardly any grades, is rejected, and so is (1.5, 9), with "
+                    "hardly any test. Errors, ringed: " + ", ".join(
+                        f"{title} {count}" for title, count in errors.items()) + ".")

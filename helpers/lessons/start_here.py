@@ -100,8 +100,15 @@ batches_per_epoch = Exercise(
 
 # ---------------------------------------------------------------------------------------------- the tour
 
+# As in the exercise notebook (a test compares the two): a hand-out may come without that file.
 _STUB = '''\
 def batches_per_epoch(n_samples: int, batch_size: int, drop_last: bool = False) -> int:
+    """Count the batches in one pass over the data.
+
+    Args:   n_samples >= 0 examples, in batches of batch_size >= 1;
+            drop_last: True leaves out a last batch that is smaller than the others.
+    Returns the number of batches, an int.
+    """
     raise NotImplementedError
 '''
 
@@ -117,22 +124,22 @@ def untouched_cell():
     return namespace["batches_per_epoch"]
 
 
-def compare(answer, expected: str) -> None:
-    """Print the message that the tour expects beside the one that the check of 00.1 gives for ``answer``.
+def compare(answer, should_say: str) -> None:
+    """Print what the check of 00.1 should say about ``answer``, and below it what it does say.
 
     It only shows: nothing is counted as an attempt. Raises AssertionError where the two do not go together.
     """
-    real = batches_per_epoch.examine(answer).text
-    _print_block("expected  ", expected)
-    _print_block("real      ", real)
-    flat = " ".join(real.split())
-    missing = [line for line in expected.splitlines() if " ".join(line.split()) not in flat]
+    says = batches_per_epoch.examine(answer).text
+    _print_block("should say  ", should_say)
+    _print_block("says        ", says)
+    flat = " ".join(says.split())
+    missing = [line for line in should_say.splitlines() if " ".join(line.split()) not in flat]
     assert not missing, f"The check does not say {missing[0]!r}."
 
 
 def _print_block(start: str, text: str) -> None:
     lines = [part for line in text.splitlines()
-             for part in textwrap.wrap(line, 97, subsequent_indent=" " * 10, break_on_hyphens=False)]
+             for part in textwrap.wrap(line, 97, subsequent_indent=" " * 12, break_on_hyphens=False)]
     for place, line in enumerate(lines):
         print((start if place == 0 else " " * len(start)) + line)
 
@@ -183,10 +190,42 @@ def _adam(p, g, mean, square, step: int, lr=0.05, beta1=0.9, beta2=0.999, eps=1e
     p -= lr * (mean / (1 - beta1**step)) / ((square / (1 - beta2**step)).sqrt() + eps)
 
 
+def best_line(X, y) -> tuple[float, float, np.ndarray]:
+    """The straight line that gets the most points right, whatever its loss.
+
+    A line can be shifted and turned, with the same points on each side, until it touches two of them; and from there each of
+    these two can be put on the side where it belongs. So it is enough to try the line through each pair of points.
+
+    Args:   X (n, 2) points, no three on a line; y (n,) their classes, 0 or 1.
+    Returns the share that is right, the loss of this line at the steepness where that is smallest, and the two points (2, 2).
+    """
+    X, sign = np.asarray(X, dtype=float), np.where(np.asarray(y) == 1, 1, -1)
+    most, pair, order = -1.0, (0, 1), 1.0
+    for i in range(len(X) - 1):
+        others = np.arange(i + 1, len(X))
+        side = np.sign(_height(X, X[i], X[others]))  # (others, n)
+        side[:, i] = side[np.arange(len(others)), others] = 0  # the two points on the line itself
+        balance = side @ sign  # right minus wrong, if class 1 lies on the left; its negative if on the right
+        place = int(np.abs(balance).argmax())
+        if abs(balance[place]) > most:
+            most, pair, order = abs(balance[place]), (i, others[place]), np.sign(balance[place])
+    ends = X[list(pair)]
+    height = order * sign * _height(X, ends[0], ends[1:])[0]
+    loss = min(np.logaddexp(0, -steep * height).mean() for steep in np.geomspace(1e-3, 10, 200))
+    return (len(X) + 2 + most) / (2 * len(X)), float(loss), ends
+
+
+def _height(X, start, ends) -> np.ndarray:
+    """How far each point of X (n, 2) lies to the left of the lines from ``start`` to each of ``ends`` (m, 2): (m, n)."""
+    along = (ends - start) / np.linalg.norm(ends - start, axis=1, keepdims=True)
+    return along[:, :1] * (X[:, 1] - start[1]) - along[:, 1:] * (X[:, 0] - start[0])
+
+
 def train_on_shells() -> dict[str, tuple[float, float]]:
     """Train four small networks on the shells, draw where each puts its border, and say it in numbers.
 
-    Returns {"one line": (accuracy, loss), "2 hidden units": ..., "3 hidden units": ..., "8 hidden units": ...}.
+    Returns {"best line": (accuracy, loss), "trained line": ..., "2 hidden units": ..., "3 hidden units": ..., "8 hidden
+    units": ...}, where the best line is not trained but found by trying all.
     """
     import torch
 
@@ -195,24 +234,30 @@ def train_on_shells() -> dict[str, tuple[float, float]]:
     grid = np.linspace(-3, 3, 121, dtype=np.float32)
     xx, yy = np.meshgrid(grid, grid)
     everywhere = torch.from_numpy(np.stack([xx.ravel(), yy.ravel()], axis=1))
-    found = {}
+    accuracy, loss, ends = best_line(X, y)
+    found = {"best line": (accuracy, loss)}
+    axes[0].axline(*ends, color=plots.BLACK, linewidth=1.5, linestyle="--", label=f"the best straight line: {accuracy:.1%}")
+    stray = False  # the network with 3 units calls a place "red" that lies outside both rings
     for ax, hidden in zip(axes, HIDDEN, strict=True):
-        name = f"{hidden} hidden units" if hidden else "one line"
+        name = f"{hidden} hidden units" if hidden else "trained line"
         net, loss = _train(X, y, hidden)
         with torch.no_grad():
             accuracy = float(((net(torch.from_numpy(X))[:, 0] > 0).numpy() == y).mean())
             score = net(everywhere)[:, 0].reshape(xx.shape).numpy()
         found[name] = (accuracy, loss)
+        stray |= hidden == 3 and bool((score < 0)[np.hypot(xx, yy) > 3].any())
         _draw_shells(ax, X, y, score, xx, yy)
         ax.set_title(f"{name}: {accuracy:.1%}")
         ax.set_xlabel("meters east")
     axes[0].set_ylabel("meters north")
     handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    plots.show(fig, alt="Red crosses form an inner ring, blue circles an outer ring. One straight line cannot part them; a "
-                        "network with 2 hidden units cuts out a wedge, 3 units close a rough triangle around the inner ring, "
-                        "8 units a rounder curve.", dpi=85)
-    print(f"{'network':<16}{'right':>8}{'loss':>8}")
+    fig.legend(handles[1:] + handles[:1], labels[1:] + labels[:1], loc="outside lower center", ncols=4, frameon=False)
+    corner = (" The one with 3 units has a second red patch, in a corner: no shell lies there that could say it is wrong."
+              if stray else "")
+    plots.show(fig, alt="Red crosses form an inner ring, blue circles an outer ring. One straight line cannot part them; the best one "
+                        "cuts a cap off the outer ring. A network with 2 hidden units cuts out a wedge, 3 units close a rough "
+                        f"triangle around the inner ring, 8 units a rounder curve.{corner}", dpi=85)
+    print(f"{'who':<16}{'right':>8}{'loss':>8}")
     for name, (accuracy, loss) in {"a coin": (0.5, math.log(2)), **found}.items():
         print(f"{name:<16}{accuracy:>8.1%}{loss:>8.3f}")
     return found
@@ -242,8 +287,8 @@ def what_you_will_build() -> None:
         ax.grid(False)
         for spine in ax.spines.values():
             spine.set_visible(False)
-    titles = ("name what a photo shows\n(lessons 10, 11)", "repaint a photo in a style\n(lesson 13)",
-              "write text, letter by letter\n(lesson 15)", "judge a review\n(lesson 16)")
+    titles = (f"name what a photo shows\n({_where('10', '11')})", f"repaint a photo in a style\n({_where('13')})",
+              f"write text, letter by letter\n({_where('15')})", f"judge a review\n({_where('16')})")
     for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title)
     axes[0, 0].set_ylabel("goes in", fontsize=12)
@@ -260,6 +305,12 @@ def what_you_will_build() -> None:
     _bars(axes[1, 3], ["good", "bad"], [0.88, 0.12])
     plots.show(fig, alt="Four sketches, drawn for this page and not by a network. A flower goes in, the word flower comes out; a landscape "
                         "becomes brush strokes; after 'once upon a tim' comes the letter e; a review is judged good.", dpi=75)
+
+
+def _where(*numbers: str) -> str:
+    """The lessons with these numbers, and whether one of them is still to come."""
+    coming = any(lesson.number in numbers and not lesson.is_here() for lesson in LESSONS)
+    return f"lesson{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}{', coming' if coming else ''}"
 
 
 def _flower(side: int = 96) -> np.ndarray:
@@ -327,7 +378,7 @@ def history_figure() -> None:
     ax.set_xlim(-0.2, 10.6)
     ax.set_ylim(-1.9, 1.9)
     ax.annotate("", (10.5, 0), (3.3, 0), arrowprops={"arrowstyle": "-|>", "color": plots.BLACK, "linewidth": 2})
-    for text, height in (("back-end of Lua Torch", 1.2), ("ideas of torch-autograd", 0.0), ("ideas of Chainer", -1.2)):
+    for text, height in (("engine of Lua Torch", 1.2), ("ideas of torch-autograd", 0.0), ("ideas of Chainer", -1.2)):
         box = ax.text(1.0, height, text, ha="center", va="center", fontsize=10.5,
                       bbox={"boxstyle": "round,pad=0.4", "facecolor": "#F4F1E8", "edgecolor": plots.GREY})
         ax.annotate("", (3.25, 0), (1.0, height),
@@ -341,7 +392,7 @@ def history_figure() -> None:
         ax.plot([x, x], [0, 0.5 * side], color=plots.BLUE, linewidth=1.5)
         ax.plot([x], [0], "o", color=plots.BLUE, markersize=9)
         ax.text(x, 0.6 * side, text, ha="center", va="bottom" if side > 0 else "top", fontsize=10.5)
-    plots.show(fig, alt="Timeline. Lua Torch's back-end and ideas of torch-autograd and Chainer flow into PyTorch. Begun in 2016 for "
+    plots.show(fig, alt="Timeline. Lua Torch's engine (its back-end) and ideas of torch-autograd and Chainer flow into PyTorch. Begun in 2016 for "
                         "a project that finds objects in photos; three people, then eight or nine part-time; testers invited ten "
                         "at a time; public in January 2017, after about six months.", dpi=85)
 
@@ -430,7 +481,7 @@ def map_table() -> None:
     from IPython.display import Markdown, display
 
     last = verified()
-    rows = ["| | lesson | after it you can | minutes | after | GPU in fast mode | last verified |",
+    rows = ["| | lesson | you can then | minutes | needs | GPU in fast mode | last verified |",
             "|---|---|---|---|---|---|---|"]
     for lesson in LESSONS:
         when = _verified_text(last.get(lesson.number)) if lesson.is_here() else "coming"
@@ -448,7 +499,8 @@ def map_table() -> None:
 quiz = Quiz("00", [
     Question("A check says *not attempted*. What does that mean?",
              ("You have not written anything yet.",
-              "The stub is unchanged, or the name is still `...`. (A returned None is \"wrong\": a `return` is missing.)"),
+              "The stub is unchanged, or the name that you should define is still `...`, as in `answer = ...`. "
+              "(A returned None is \"wrong\": a `return` is missing.)"),
              [("Your result is wrong.", "Then it would say \"wrong\" and show the first case that differs."),
               ("The notebook is broken.", "Code that raises is an \"error\", with the line that raised it.")]),
     Question("You changed a function, but the check still gives the old answer. Why?",
@@ -460,14 +512,14 @@ quiz = Quiz("00", [
              [("Run the last cell again.", "It may live on variables of cells that are gone: the order is not proven."),
               ("Save it.", "Saving keeps what is on the screen; it does not prove the order.")]),
     Question("What does `.solution()` cost?",
-             ("Nothing, it is noted.", "Your progress shows it as \"seen\". Then write it yourself: reading is not practice."),
+             ("Nothing, it is noted.", "Your progress counts it under \"solutions\". Then write it yourself: reading is not practice."),
              [("Points.", "There are no points in this course."),
               ("Your code: it is deleted.", "You may think of `.reset()`, and even that keeps a backup.")]),
-    Question("60,000 images in batches of 64, the last, smaller batch included: how many steps are one epoch?",
+    Question("60,000 images in batches of 64, the last, smaller batch included: how many batches, that is steps, are one epoch?",
              ("938", "937 full batches of 64 are 59,968 images; the last 32 need a batch of their own."),
              [("937", "That forgets the last 32 images."),
               ("937.5", "A number of batches is a count, so it is a whole number.")]),
-    Question("Your computer has no GPU. Which lessons can you do?",
+    Question("Your computer has no GPU. Which of the lessons in this version can you do?",
              ("All, in fast mode.", "Fast mode is made for a CPU, and it is the default there."),
              [("Only 00 to 07.", "Fast mode makes every lesson small enough for a CPU."),
               ("None.", "No lesson needs a GPU in fast mode.")]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import re
 import subprocess
@@ -81,7 +82,7 @@ def _flips_by_trying(w, b, x, y, lr):
     for p, q in zip(w, x, strict=True):
         score += p * q
     change = lr * (1 + sum(q**2 for q in x)) * (1 if y else -1)
-    return next(k for k in range(1000) if (score + k * change >= 0) is bool(y))
+    return next(k for k in itertools.count() if (score + k * change >= 0) is bool(y))
 
 
 def _flips_with_whole_numbers(w, b, x, y, lr):
@@ -226,7 +227,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"01.{n}" for n in range(1, 9)]
-    assert [len(e.mistakes) for e in EXERCISES] == [5, 4, 4, 5, 4, 3, 5, 3]
+    assert [len(e.mistakes) for e in EXERCISES] == [9, 8, 4, 12, 11, 12, 10, 9]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 
@@ -402,12 +403,154 @@ def test_the_button_of_the_trick_goes_on_until_no_error_is_left(monkeypatch):
     monkeypatch.setattr(lesson.widgets, "stepper", lambda start, step, draw, **ranges: kept.update(s=start, t=step, d=draw))
     lesson.step_button(_step_by_cases)
     state = kept["s"]()
-    assert kept["d"](state, alpha=0.1)[1].endswith("next is (1, 1), a step changes its score by 0.30")
+    text = kept["d"](state, alpha=0.1)[1]
+    assert "0 steps, 2 errors" in text and "the score of (1, 1) is −3.0" in text
+    assert text.endswith("next is (1, 1), a step changes its score by 0.30")
+    assert kept["d"](kept["t"](state, alpha=0.1), alpha=0.1)[1].startswith("1 step, ")
     for _ in range(40):
         state = kept["t"](state, alpha=1.0)
     text = kept["d"](state, alpha=1.0)[1]
     assert "no errors left" in text
     assert kept["t"](state, alpha=1.0) == state
+
+
+def _gates(**changes):
+    return lambda: {**RIGHT["01.2"][1](), **changes}
+
+
+def _walk_with_numpy_floats(w, b, x, y, lr):
+    w, x, b, k, sign = np.array(w, float), np.array(x, float), float(b), 0, 2 * y - 1
+    while (w @ x + b >= 0) != (y == 1):
+        w, b, k = w + sign * float(lr) * x, b + sign * float(lr), k + 1
+    return k
+
+
+def _walk_on_a_float_score(w, b, x, y, lr):
+    score, k = float(sum((p * q for p, q in zip(w, x, strict=True)), b)), 0
+    while (score >= 0) != (y == 1):
+        score, k = score + (2 * y - 1) * float(lr * (sum(q * q for q in x) + 1)), k + 1
+    return k
+
+
+def _divide_floats(w, b, x, y, lr):
+    score = sum(float(p) * float(q) for p, q in zip(w, x, strict=True)) + float(b)
+    steps = score / (float(lr) * (sum(float(q) ** 2 for q in x) + 1))
+    return max(0, math.ceil(-steps) if y == 1 else math.floor(steps) + 1)
+
+
+def _walk_without_bias(w, b, x, y, lr):
+    w, k = list(w), 0
+    while k < 5000 and (sum(p * q for p, q in zip(w, x, strict=True)) + b >= 0) != (y == 1):
+        w, k = [p + lr * (2 * y - 1) * q for p, q in zip(w, x, strict=True)], k + 1
+    return k
+
+
+def _divide_without_one(w, b, x, y, lr):
+    score = sum((p * q for p, q in zip(w, x, strict=True)), b)
+    if (score >= 0) == (y == 1):
+        return 0
+    steps = score / (lr * sum(q * q for q in x))  # ends with ZeroDivisionError at x = (0, 0)
+    return math.ceil(-steps) if y == 1 else math.floor(steps) + 1
+
+
+def _walk_100(w, b, x, y, lr):
+    return next((k for k in range(100) if k == _flips_with_whole_numbers(w, b, x, y, lr)), None)
+
+
+def _always_up(w, b, x, y, lr):
+    return math.ceil(abs(sum((p * q for p, q in zip(w, x, strict=True)), b)) / (lr * (sum(q * q for q in x) + 1)))
+
+
+def _train_padded(X, y, w, b, lr=0.01, epochs=25):
+    w, b, errors = _train_in_one_vector(X, y, w, b, lr, epochs)
+    return w, b, np.array(errors + [0] * (epochs - len(errors)))
+
+
+def _train_shuffled(X, y, w, b, lr=0.01, epochs=25):
+    order = np.random.permutation(len(X))
+    return _train_in_one_vector(X[order], y[order], w, b, lr, epochs)
+
+
+def _epoch_with_max(W, b, X, y, lr=1.0):
+    W, b, n = W.copy(), b.copy(), 0
+    for x, label in zip(X, y, strict=True):
+        k = max(W @ x + b)
+        if k != label:
+            W[label], W[k], n = W[label] + lr * x, W[k] - lr * x, n + 1
+    return W, b, n
+
+
+@pytest.mark.parametrize(("exercise", "answer", "saying"), [
+    (lesson.predict, lambda X, w, b: np.array([np.sign(x @ w + b) for x in X]).astype(int), "np.sign"),
+    (lesson.gate_parameters, _gates(NAND=([2, 2], 3)), "only half of AND is negated"),
+    (lesson.gate_parameters, _gates(AND=([2, 2], -4), NAND=([-2, -2], 4)), "does not flip a tie"),
+    (lesson.gate_parameters, _gates(NOT=([0, 3], -1)), "repeats the second input"),
+    (lesson.gate_parameters, _gates(NOT=([0, -3], 4)), "Your NOT always says the same"),
+    (lesson.steps_to_flip, _walk_with_numpy_floats, "Keep the Fractions"),
+    (lesson.steps_to_flip, _walk_on_a_float_score, "Keep the Fractions"),
+    (lesson.steps_to_flip, _divide_floats, "Keep the Fractions"),
+    (lesson.steps_to_flip, _walk_without_bias, "The bias moves as well"),
+    (lesson.steps_to_flip, _divide_without_one, "The bias moves as well"),
+    (lesson.steps_to_flip, _walk_100, "gives up too early"),
+    (lesson.steps_to_flip, _always_up, "needs 0 steps"),
+    (lesson.train_perceptron, _train_padded, "never stop early"),
+    (lesson.train_perceptron, _train_shuffled, "shuffled"),
+    (lesson.train_perceptron, lambda X, y, w, b, lr=0.01, epochs=25: _train_in_one_vector(X, y, w, b, 0.1, epochs),
+     "lr is ignored"),
+    (lesson.train_perceptron, lambda X, y, w, b, lr=0.01, epochs=25: _train_in_one_vector(X, y, w, b, lr, 1000),
+     "More epochs than asked for"),
+    (lesson.signed_distance, lambda X, w, b: X @ w + b / max(np.linalg.norm(w), 1e-300), "needs parentheses"),
+    (lesson.signed_distance, lambda X, w, b: abs(X @ w + b) / max(np.linalg.norm(w), 1e-300), "The sign is lost"),
+    (lesson.signed_distance, lambda X, w, b: _distance_row_by_row(X, w * (np.linalg.norm(w) > 1e-8), b), "A tiny w is still a w"),
+    (lesson.multiclass_epoch, _epoch_with_max, "np.argmax gives its place"),
+])
+def test_common_mistakes_are_recognized_in_other_styles(exercise, answer, saying):
+    common.refused(exercise, answer, saying=saying)
+
+
+def test_the_first_difference_of_training_is_in_the_errors():
+    text = common.refused(lesson.train_perceptron, lesson._train_in_batches)
+    assert "epochs=50: errors" in text
+
+
+def test_answers_have_names_in_messages():
+    common.refused(lesson.perceptron_step, lambda w, b, x, y, lr: (_step_by_cases(w, b, x, y, lr)[0], 2.0), saying="the new b: ")
+    common.refused(lesson.multiclass_epoch, lesson._epoch_with(count_all=True), saying="the number of errors: 17")
+    common.refused(lesson.xor_network, lambda: None, saying="a tuple (W1, b1, w2, b2)")
+
+
+def test_the_example_of_the_text_is_the_first_case():
+    W, b, n = _epoch_in_one_matrix(lesson.EXAMPLE_W, lesson.EXAMPLE_B, np.array([[1.0, 2.0]]), np.array([2]), lr=0.5)
+    assert np.allclose(lesson.EXAMPLE_W @ (1, 2) + lesson.EXAMPLE_B, (0.2, 0.9, 0.5))
+    assert np.allclose(W - lesson.EXAMPLE_W, [[0, 0], [-0.5, -1], [0.5, 1]])
+    assert np.allclose(b - lesson.EXAMPLE_B, [0, -0.5, 0.5]) and n == 1
+    assert "the example of the text" in common.refused(lesson.multiclass_epoch, lambda W, b, X, y, lr=1.0: (W, b, 1))
+
+
+def test_no_line_gets_more_right_than_the_bound():
+    assert lesson.most_right(np.array(lesson.CORNERS), lesson.XOR) == 0.75
+    assert lesson.most_right(np.array(lesson.CORNERS), lesson.GATES["NAND"]) == 1
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(15, 2)), rng.integers(0, 2, 15)
+    best = 0.0
+    for w1, w2, b in rng.normal(size=(20_000, 3)):
+        right = np.mean((X @ (w1, w2) + b >= 0) == (y == 1))
+        best = max(best, right, 1 - right)
+    assert best == pytest.approx(lesson.most_right(X, y)) and best < 1
+
+
+def test_no_line_expresses_the_new_policy():
+    X, y = lesson.POLICY[:, :2], lesson.POLICY[:, 2]
+    assert lesson.most_right(X, y) == pytest.approx(11 / 12)
+    assert [9, 1, 0] in lesson.POLICY.tolist()  # student 4
+
+
+def test_the_averages_of_cars_and_others_nearly_agree():
+    X, y = lesson.color_squares(600)
+    looks = lesson.car_looks(X, y)
+    assert np.bincount(looks).tolist() == [100, 100, 100, 150, 150]
+    assert np.array_equal(looks < 3, y == 1)
+    assert np.abs(X[y == 1].mean(axis=0).mean() - X[y == 0].mean(axis=0).mean()) < 0.01
 
 
 def test_the_sliders_count_errors():

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from helpers import notebooks
 from helpers.checking import ERROR, NOT_ATTEMPTED, WRONG
 from helpers.lessons import LESSONS, exercises, start_here
 from helpers.notebooks import ROOT
@@ -92,22 +93,26 @@ def test_the_untouched_cell_is_not_attempted(capsys):
     assert "raise NotImplementedError" in capsys.readouterr().out
 
 
+def test_the_untouched_cell_is_the_one_of_the_exercise_notebook():
+    assert start_here._STUB.rstrip() == notebooks.exercise_cell(notebooks.exercise_path("00"), EXERCISE.name)
+
+
 def test_compare_prints_both_and_fails_where_they_part(capsys):
     def wrong(n_samples, batch_size, drop_last=False):
         return n_samples // batch_size
 
-    start_here.compare(wrong, expected="✗ 00.1 batches_per_epoch: wrong\nThe last, smaller batch is forgotten")
+    start_here.compare(wrong, should_say="✗ 00.1 batches_per_epoch: wrong\nThe last, smaller batch is forgotten")
     out = capsys.readouterr().out
-    assert "expected  ✗ 00.1" in out and "real      ✗ 00.1" in out
+    assert "should say  ✗ 00.1" in out and "says        ✗ 00.1" in out
     with pytest.raises(AssertionError, match="passed"):
-        start_here.compare(wrong, expected="✓ 00.1 batches_per_epoch: passed")
+        start_here.compare(wrong, should_say="✓ 00.1 batches_per_epoch: passed")
 
 
 def test_the_tour_counts_no_attempt(tmp_path, monkeypatch):
     record, log = tmp_path / "progress.json", tmp_path / "log"
     monkeypatch.setenv("COURSE_PROGRESS", str(record))
     monkeypatch.setenv("COURSE_CHECK_LOG", str(log))
-    start_here.compare(start_here.untouched_cell(), expected="○ 00.1 batches_per_epoch: not attempted")
+    start_here.compare(start_here.untouched_cell(), should_say="○ 00.1 batches_per_epoch: not attempted")
     assert not record.exists() and not log.exists()
 
 
@@ -133,6 +138,45 @@ def test_shells_are_two_rings_and_always_the_same():
     assert abs(radius[y == 0].mean() - 1) < 0.05 and abs(radius[y == 1].mean() - 2.2) < 0.05
     assert radius[y == 0].max() < radius[y == 1].min()
     assert np.array_equal(X, start_here.shells()[0])
+
+
+def _best_by_turning(X, y, directions=3600):
+    """Try every place of a line in many directions: another way to the best share, exact for few points."""
+    sign, most = np.where(y == 1, 1, -1), 0
+    for angle in np.linspace(0, np.pi, directions, endpoint=False):
+        along = sign[np.argsort(X @ [np.cos(angle), np.sin(angle)])]
+        right = (y == 1).sum() - np.append(0, np.cumsum(along))  # class 1 behind the line
+        most = max(most, right.max(), (len(y) - right).max())
+    return most / len(y)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 13])
+def test_the_best_line_is_the_best(n):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(n, 2)), rng.integers(0, 2, n)
+        share, loss, ends = start_here.best_line(X, y)
+        assert share == pytest.approx(_best_by_turning(X, y)), (n, seed)
+        assert 0 <= loss <= math.log(2) + 1e-3 and ends.shape == (2, 2)
+
+
+def test_the_best_line_through_the_shells():
+    X, y = start_here.shells()
+    share, loss, ends = start_here.best_line(X, y)
+    assert share == 0.7 == pytest.approx(_best_by_turning(X, y, 720))
+    (x0, y0), (x1, y1) = ends
+    left = (x1 - x0) * (X[:, 1] - y0) > (y1 - y0) * (X[:, 0] - x0)
+    right = max((left == y).mean(), (left != y).mean())
+    assert abs(right - share) < 2.5 / len(y)  # the two points on the line can go either way
+    assert loss == pytest.approx(0.6919, abs=2e-4)
+
+
+def test_a_sketch_says_that_its_lesson_is_coming(monkeypatch):
+    here = {"10", "13"}
+    monkeypatch.setattr(type(LESSONS[0]), "is_here", lambda self: self.number in here)
+    assert start_here._where("13") == "lesson 13"
+    assert start_here._where("15") == "lesson 15, coming"
+    assert start_here._where("10", "11") == "lessons 10, 11, coming"
 
 
 def test_every_lesson_has_its_place_and_arrows_point_down():
@@ -177,9 +221,33 @@ def test_a_missing_or_odd_record_of_runs_is_no_error(text, tmp_path, monkeypatch
 
 # ---------------------------------------------------------------------------------------------- the notebook
 
-def test_the_first_and_last_words_of_the_lesson():
+def _cells():
     path = ROOT / "solutions" / "00_start_here_solution.ipynb"
-    cells = ["".join(c["source"]) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    return {c["id"]: "".join(c["source"]) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]}
+
+
+def test_the_clinic_can_be_run_twice():
+    cells = _cells()
+    namespace = {}
+    for cell in ("imports", *2 * ["clinic-shadow-code"], *2 * ["clinic-shadow-repair"], "clinic-shadow-code"):
+        exec(cells[cell], namespace)
+    for cell in 2 * ["clinic-twice", "clinic-twice-repair"]:
+        exec(cells[cell], namespace)
+
+
+def test_the_lesson_goes_on_without_the_answer(monkeypatch, capsys):
+    """The cells after an open exercise say nothing of a pass, run with the course's function, and the check still waits."""
+    monkeypatch.setattr(EXERCISE, "_last_passed", None)
+    cells, namespace = _cells(), {"lesson": start_here, "batches_per_epoch": start_here.untouched_cell()}
+    for cell in ("batches-use", "live-small", "live-large", "live-asserted"):
+        exec(cells[cell], namespace)
+    out = capsys.readouterr().out
+    assert "passed\n" not in out and "the course's own" in out and out.endswith("all agree\n")
+    assert EXERCISE.examine(namespace["batches_per_epoch"]).outcome == NOT_ATTEMPTED
+
+
+def test_the_first_and_last_words_of_the_lesson():
+    cells = list(_cells().values())
     motto = "**Do it, do not only read it.**"
     assert cells[0].splitlines()[2].startswith(motto) and cells[-1].splitlines()[-1] == motto
 
