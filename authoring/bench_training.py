@@ -15,7 +15,7 @@ What is learned in an epoch does not depend on how its batches are fetched, so -
 
 Measured on 2 cores, torch 2.15.0, with the command of the first line (medians of 2 to 4 rounds):
 
-    machine, threads                         classic, s an epoch   ours, s an epoch   ratio of times to 98.0 %, median of 3 seeds
+    machine, threads                         classic, s an epoch   ours, s an epoch   ratio of times to 98.0 % (3 seeds)
     Xeon, 2 (the default), nothing else runs       7.2                  1.64              27.6
     Xeon, 1 (OMP_NUM_THREADS=1), nothing else      8.2                  2.38              21.7
     EPYC, 2, other jobs run                       80.4                 17.7               28.8
