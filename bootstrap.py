@@ -899,6 +899,7 @@ def can_be_deleted(place: Place) -> dict[str, list[Path]]:
     items = {
         ".venv": [place.venv, place.log, place.root / ".venv-setup.lock"],
         "downloads": [place.root / "data" / "cache"],
+        "slides": [place.root / "slides"],
         "build-cache": [place.root / ".course-cache"],
         "caches": caches,
     }
@@ -928,6 +929,7 @@ def clean(place: Place, arguments: list[str]) -> int:
     what = {
         ".venv": "the environment; the next start makes it again",
         "downloads": "data sets that were downloaded",
+        "slides": "slides that were made of the lessons",
         "build-cache": "what build and test keep to be faster",
         "caches": "compiled Python, caches of tools",
     }
