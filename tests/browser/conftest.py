@@ -1,10 +1,11 @@
-"""A headless Chromium for the tests in this folder: the system's own, driven by playwright."""
+"""A headless Chromium for the tests in this folder, the system's own driven by playwright, and a JupyterLab for it."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.browser import chromium as finder
+from tests.browser import jupyterlab
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,10 @@ def chromium() -> Iterator:
         browser = playwright.chromium.launch(executable_path=path)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory) -> Iterator[jupyterlab.Lab]:
+    """A running JupyterLab with an empty folder."""
+    with jupyterlab.running(tmp_path_factory.mktemp("lab")) as server:
+        yield server

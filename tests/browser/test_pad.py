@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 import time
-from urllib.parse import urlsplit
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
-
-from helpers.notebooks import ROOT
 
 # A network without training: ten templates, each the mean of a hundred drawn digits, so it is quick and always alike.
 SETUP = """
@@ -35,60 +26,13 @@ START = "Draw a digit"
 
 
 @pytest.fixture(scope="module", params=["lesson06"])  # the name by which `course.py test --only 06` finds these tests
-def lab(tmp_path_factory):
-    """The address of a JupyterLab server with one notebook, pad.ipynb."""
-    folder = tmp_path_factory.mktemp("lab")
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    nb = new_notebook(cells=[new_code_cell(SETUP.strip()), new_code_cell(DRAW)], metadata={"kernelspec": kernel})
-    nbformat.write(nb, folder / "pad.ipynb")
-    runtime = folder / "runtime"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COURSE_PROGRESS": "off", "OMP_NUM_THREADS": "1",
-                   "JUPYTER_RUNTIME_DIR": str(runtime), "JUPYTER_CONFIG_DIR": str(folder / "config"),
-                   "IPYTHONDIR": str(folder / "ipython")}
-    options = ["--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--ServerApp.root_dir={folder}",
-               "--allow-root", "--IdentityProvider.token=pad", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]
-    with open(folder / "lab.log", "w", encoding="utf-8") as log:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=environment, cwd=folder,
-                                  stdout=log, stderr=log)
-    try:
-        yield f"{_address(server, runtime, folder / 'lab.log')}lab/tree/pad.ipynb?token=pad&reset"
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-def _address(server, runtime, log, seconds: float = 120.0) -> str:
-    """Where the server answers: it says so in a file once it is up."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        for file in runtime.glob("jpserver-*.json"):
-            try:
-                return json.loads(file.read_text(encoding="utf-8"))["url"]
-            except (ValueError, KeyError):  # being written
-                pass
-        time.sleep(0.2)
-    raise AssertionError(f"JupyterLab did not start: {log.read_text(encoding='utf-8')[-2000:]}")
-
-
-@pytest.fixture(scope="module")
 def page(lab, chromium):
     """The notebook with its cells run and the pad on the screen; page.outside lists requests to anywhere else."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 1000}, has_touch=True)
-    page = context.new_page()
-    page.outside = []
-    page.on("request", lambda request: page.outside.append(request.url)
-            if urlsplit(request.url).hostname not in ("127.0.0.1", "localhost", None) else None)
-    page.goto(lab)
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel", timeout=90_000)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".pad-canvas", timeout=120_000)
-    page.locator(".pad").scroll_into_view_if_needed()
-    yield page
-    context.close()
+    lab.write("pad", SETUP.strip(), DRAW)
+    with lab.opened("pad", chromium) as page:
+        page.wait_for_selector(".pad-canvas", timeout=120_000)
+        page.locator(".pad").scroll_into_view_if_needed()
+        yield page
 
 
 @pytest.fixture
