@@ -34,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import devices, standins
+from helpers import devices, standins, texts
 from helpers.downloads import ASK_ABOVE_MB, CONNECT_SECONDS, LOCK_SECONDS, Unusable, fetch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -60,8 +60,59 @@ MNIST_FILES = {  # the published md5 of each file, and its size in bytes
     "MNIST/raw/t10k-labels-idx1-ubyte.gz": ("ec29112dd5afa0611ce80d1b7f02629c", 4_542),
 }
 MNIST_MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
+FASHION_FILES = {  # as published with the data set
+    "FashionMNIST/raw/train-images-idx3-ubyte.gz": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
+    "FashionMNIST/raw/train-labels-idx1-ubyte.gz": ("25c81989df183df01b3e8a0aad5dffbe", 29_515),
+    "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": ("bef4ecab320f06d8554ea6380940ec79", 4_422_102),
+    "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": ("bb300cfdad3c16e7a12a480ee83cd310", 5_148),
+}
+FASHION_MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",  # its makers' address; the md5 makes up for plain http
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+)
+FASHION_CLASSES = (  # in the order of the labels
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 POINTS_FILE = "perceptron/data.csv"
 ADMISSIONS_FILE = "student_admissions/student_data.csv"
+ANNA_FILE, SHAKESPEARE_FILE = "anna/anna.txt", "tinyshakespeare/input.txt"
+REVIEW_FILES = ("movie_reviews/reviews.txt", "movie_reviews/labels.txt")
+SENTENCE_FILES = ("rt_polarity/rt-polarity.pos", "rt_polarity/rt-polarity.neg")
+_GITHUB = "https://raw.githubusercontent.com/"
+PUBLISHED_TEXTS = {  # file: where it was published, at one fixed version; md5; bytes
+    ANNA_FILE: (
+        _GITHUB + "udacity/deep-learning-v2-pytorch/c9404fc86181fc3f0906b368697268257f348535/"
+        "recurrent-neural-networks/char-rnn/data/anna.txt",
+        "66af58357c81207ddfba09600dbac1a6",
+        2_025_486,
+    ),
+    SHAKESPEARE_FILE: (
+        _GITHUB + "karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt",
+        "6fb458f1232090904fb40fe944165e91",
+        1_115_394,
+    ),
+    SENTENCE_FILES[0]: (
+        _GITHUB + "dennybritz/cnn-text-classification-tf/18762b459e21d9c70e5c242f8d43fc4e6db37a0d/"
+        "data/rt-polaritydata/rt-polarity.pos",
+        "819e2ab972d5f1314804c62921cf21a8",
+        626_395,
+    ),
+    SENTENCE_FILES[1]: (
+        _GITHUB + "dennybritz/cnn-text-classification-tf/18762b459e21d9c70e5c242f8d43fc4e6db37a0d/"
+        "data/rt-polaritydata/rt-polarity.neg",
+        "efd38e162b1a4ede8fbf024de182eb4a",
+        612_506,
+    ),
+}
 OURS = "CC BY 4.0 (this course)"
 
 DATASETS = {
@@ -80,9 +131,11 @@ DATASETS = {
         Dataset(
             "fashion_mnist",
             "Fashion-MNIST",
-            tuple(f.replace("MNIST/", "FashionMNIST/") for f in MNIST_FILES),
+            tuple(FASHION_FILES),
             "MIT (Zalando SE)",
             30.9,
+            loader=True,
+            download=True,
         ),
         Dataset(
             "cifar10", "CIFAR-10", ("cifar10_jpeg/cifar10_jpeg.tar.gz",), "none stated: local use only", 19.4
@@ -93,21 +146,24 @@ DATASETS = {
         Dataset(
             "flowers", "flower photographs", ("flower_photos",), "CC BY 2.0, credits in the folder", 18.7
         ),
-        Dataset("anna", "Anna Karenina", ("anna/anna.txt",), "public domain", 2.0),
-        Dataset("shakespeare", "Shakespeare excerpts", ("tinyshakespeare/input.txt",), "public domain", 1.1),
+        Dataset("anna", "Anna Karenina", (ANNA_FILE,), "public domain", 2.0, loader=True, download=True),
+        Dataset("shakespeare", "Shakespeare excerpts", (SHAKESPEARE_FILE,), "public domain", 1.1, loader=True, download=True),
         Dataset(
             "reviews",
             "film reviews",
-            ("movie_reviews/reviews.txt", "movie_reviews/labels.txt"),
+            REVIEW_FILES,
             "CC BY 4.0 (Bo Pang, Lillian Lee)",
             7.8,
+            loader=True,
         ),
         Dataset(
             "sentences",
             "film-review sentences",
-            ("rt_polarity/rt-polarity.pos", "rt_polarity/rt-polarity.neg"),
+            SENTENCE_FILES,
             "CC BY 4.0 (Bo Pang, Lillian Lee)",
             1.2,
+            loader=True,
+            download=True,
         ),
         Dataset(
             "admissions",
@@ -320,7 +376,7 @@ def _real(dataset: Dataset, read, folder: Path | None, caches: list[Path]):
             _say(f"{dataset.title}: {_reason(problem)} (in the cache). Trying the next source.")
     if dataset.download and not _offline():
         try:
-            return read(_download_mnist(), "download")
+            return read(_download(dataset), "download")
         except (Unusable, OSError) as problem:
             _say(f"{dataset.title}: no download ({_reason(problem)}); the stand-in takes its place.")
     return None
@@ -423,26 +479,45 @@ def mnist() -> Images:
     60,000 training and 10,000 test images of 28 x 28 gray values. The stand-in is drawn by the course
     (`helpers/standins.py`): 6,000 and 1,000 in fast mode, as many as the real set in full mode.
     """
-    dataset = DATASETS["mnist"]
     size = devices.budget(fast=(6_000, 1_000), full=(60_000, 10_000))
+    return _idx_images(DATASETS["mnist"], size, standins.digits)
+
+
+def fashion_mnist() -> Images:
+    """Pictures of clothes: `clothes = data.fashion_mnist()`, used as `mnist()` is; `FASHION_CLASSES` names the ten labels.
+
+    60,000 training and 10,000 test images of 28 x 28 gray values, each kind equally often. The stand-in is drawn by the
+    course (`helpers/standins.py`): 25,000 and 2,000 in fast mode, as many as the real set in full mode.
+    """
+    size = devices.budget(fast=(25_000, 2_000), full=(60_000, 10_000))
+    return _idx_images(DATASETS["fashion_mnist"], size, standins.garments)
+
+
+def _idx_images(dataset: Dataset, size: tuple[int, int], draw) -> Images:
+    """A data set of four idx files; without them `draw(n_train, n_test, cache=folder)` makes the stand-in."""
 
     def read(root: Path, source: str) -> Images:
-        arrays = [_read_idx(_checked(_bytes(root, file), file), file) for file in MNIST_FILES]
+        arrays = [_read_idx(_checked(_bytes(root, file), file), file) for file in dataset.files]
         train_images, train_labels, test_images, test_labels = arrays
         labels = (train_labels.astype(np.int64), test_labels.astype(np.int64))
         return Images(train_images, labels[0], test_images, labels[1], dataset.title, source, dataset.license)
 
     def stand_in() -> Images:
         cache = _writable_cache()
-        arrays = standins.digits(*size, cache=cache and cache / "standins")
+        arrays = draw(*size, cache=cache and cache / "standins")
         return Images(*arrays, dataset.title, "standin", OURS)
 
     return _load(dataset, read, stand_in, variant=size)
 
 
+def _published(file: str) -> tuple[str, int]:
+    """md5 and size in bytes of an idx file."""
+    return (MNIST_FILES if file in MNIST_FILES else FASHION_FILES)[file]
+
+
 def _checked(raw: bytes, file: str) -> bytes:
-    """The bytes of an MNIST file if they are the published ones; a helpful Unusable if not."""
-    md5, size = MNIST_FILES[file]
+    """The bytes of an idx file if they are the published ones; a helpful Unusable if not."""
+    md5, size = _published(file)
     if hashlib.md5(raw, usedforsecurity=False).hexdigest() == md5:
         return raw
     if raw.lstrip()[:1] == b"<":
@@ -498,42 +573,57 @@ def _answering(addresses: tuple[str, ...], seconds: float = CONNECT_SECONDS) -> 
     return [address for address in addresses if address in answered]
 
 
-def _fetch_mnist(mirror: str, folder: Path) -> None:
-    """Get the four files of MNIST from one mirror into folder/MNIST/raw; goes on where an earlier try stopped."""
-    for file, (md5, size) in MNIST_FILES.items():
+def _fetch_idx(mirror: str, folder: Path, files: tuple[str, ...]) -> None:
+    """Get idx files from one mirror to their places in `folder`; goes on where an earlier try stopped."""
+    for file in files:
+        md5, size = _published(file)
         name = file.rsplit("/", 1)[1]
         fetch([mirror + name], folder / file, size=size, md5=md5, title=name)
 
 
-def _download_mnist() -> Path:
-    """Put the four files of MNIST into the cache and return the cache's folder; Unusable says why not.
+def _download(dataset: Dataset) -> Path:
+    """Put the files of a data set into the cache and return the cache's folder; Unusable says why not."""
+    if dataset.name in ("mnist", "fashion_mnist"):
+        return _download_idx(dataset)
+    cache = _writable_cache()
+    if cache is None:
+        raise Unusable("no folder to keep it in can be written")
+    for file in dataset.files:
+        address, md5, size = PUBLISHED_TEXTS[file]
+        fetch([address], cache / file, size=size, md5=md5, title=file.rsplit("/", 1)[-1])
+    return cache
 
-    Only whole, checked files ever get their final name; what an interrupted download has so far waits in `.mnist`.
+
+def _download_idx(dataset: Dataset) -> Path:
+    """Put the idx files of a data set into the cache and return the cache's folder; Unusable says why not.
+
+    Only whole, checked files ever get their final name; what an interrupted download has so far waits in `.mnist`
+    or `.fashion_mnist`.
     """
     cache = _writable_cache()
     if cache is None:
         raise Unusable("no folder to keep it in can be written")
-    mirrors = _answering(MNIST_MIRRORS)
+    mirrors = _answering(FASHION_MIRRORS if dataset.name == "fashion_mnist" else MNIST_MIRRORS)
     if not mirrors:
         raise Unusable("no network")
     import filelock
 
     try:
-        with filelock.FileLock(cache / "MNIST.lock", timeout=LOCK_SECONDS):
-            if _holds(cache, DATASETS["mnist"]) and not _damaged(cache):
+        with filelock.FileLock(cache / f"{dataset.files[0].split('/')[0]}.lock", timeout=LOCK_SECONDS):
+            if _holds(cache, dataset) and not _damaged(cache, dataset):
                 return cache  # another notebook was quicker
-            arriving, problems = cache / ".mnist", []
+            arriving, problems = cache / f".{dataset.name}", []
             for mirror in mirrors:
                 try:
-                    _fetch_mnist(mirror, arriving)
-                    for file in MNIST_FILES:
+                    _fetch_idx(mirror, arriving, dataset.files)
+                    for file in dataset.files:
                         _checked(_bytes(arriving, file), file)
                 except Exception as problem:  # a network fails in more ways than can be listed; the next mirror may not
                     known = isinstance(problem, (Unusable, OSError))
                     problems.append(_reason(problem) if known else f"{mirror} did not send it")
                     continue
-                (cache / "MNIST" / "raw").mkdir(parents=True, exist_ok=True)
-                for file in MNIST_FILES:
+                for file in dataset.files:
+                    (cache / file).parent.mkdir(parents=True, exist_ok=True)
                     os.replace(arriving / file, cache / file)
                 shutil.rmtree(arriving, ignore_errors=True)
                 return cache
@@ -544,13 +634,140 @@ def _download_mnist() -> Path:
         raise Unusable("another program has been downloading it for minutes") from None
 
 
-def _damaged(root: Path) -> bool:
+def _damaged(root: Path, dataset: Dataset) -> bool:
     try:
-        for file in MNIST_FILES:
+        for file in dataset.files:
             _checked(_bytes(root, file), file)
     except Unusable:
         return True
     return False
+
+
+# --- Texts ---
+
+
+@dataclass(frozen=True)
+class Text:
+    """One long text, for a network that writes."""
+
+    text: str
+    title: str
+    source: str
+    license: str
+
+    def __repr__(self) -> str:
+        return (f"{self.title}: {SOURCE_WORDS[self.source]}, {len(self.text):,} characters, {len(set(self.text))} different, "
+                f"license {self.license}")
+
+    def _copy(self) -> Text:
+        return self  # nothing in it can be changed
+
+
+def anna() -> Text:
+    """Tolstoy's novel in English: `novel = data.anna()`; line ends are "\\n". The stand-in is Python's own documentation."""
+    return _novel(DATASETS["anna"])
+
+
+def shakespeare() -> Text:
+    """A million characters of Shakespeare's plays, used as `anna()` is."""
+    return _novel(DATASETS["shakespeare"])
+
+
+def own_text(path: str | os.PathLike[str]) -> Text:
+    """A text file of your own (UTF-8): `novel = data.own_text("diary.txt")`.
+
+    Raises `helpers.texts.UnusableText`, with one line: no such file, empty, no plain text.
+    """
+    found = Text(texts.read_text(path), Path(path).name, "folder", "yours")
+    _say(repr(found))
+    return found
+
+
+def _novel(dataset: Dataset) -> Text:
+    def read(root: Path, source: str) -> Text:
+        try:
+            text = _bytes(root, dataset.files[0]).decode("utf-8")
+        except UnicodeDecodeError:
+            raise Unusable(f"{dataset.files[0]} is not UTF-8") from None
+        if len(text) < 100_000:
+            raise Unusable(f"{dataset.files[0]} is cut off ({len(text):,} characters)")
+        return Text(text.replace("\r\n", "\n"), dataset.title, source, dataset.license)
+
+    def stand_in() -> Text:
+        return Text(texts.python_documentation(), "Python's documentation", "standin", "PSF (comes with Python)")
+
+    return _load(dataset, read, stand_in)
+
+
+# --- Reviews ---
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Film reviews as they lie in files: one a line in `reviews`, and in `labels` a line for each, positive or negative."""
+
+    reviews: str
+    labels: str
+    title: str
+    source: str
+    license: str
+
+    def __len__(self) -> int:
+        return len(self.labels.split())
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {SOURCE_WORDS[self.source]}, {len(self):,} reviews, license {self.license}"
+
+    def _copy(self) -> Reviews:
+        return self  # nothing in it can be changed
+
+
+def reviews() -> Reviews:
+    """2,000 long film reviews, labels alternating: `films = data.reviews()`.
+
+    The stand-in is 5,000 reviews from a small grammar (`helpers/texts.py`) that nobody can judge right in more than 95 %.
+    """
+
+    def read(root: Path, source: str) -> Reviews:
+        review_text, label_text = (_utf8(root, file) for file in REVIEW_FILES)
+        return _paired(review_text, label_text, dataset, source)
+
+    dataset = DATASETS["reviews"]
+    return _load(dataset, read, lambda: _made_up_reviews(dataset))
+
+
+def sentences() -> Reviews:
+    """10,662 sentences of film reviews, **sorted**: all positive ones first. Used as `reviews()`, with the same stand-in."""
+
+    def read(root: Path, source: str) -> Reviews:
+        good, bad = (_utf8(root, file).strip("\n").split("\n") for file in SENTENCE_FILES)
+        labels = ["positive"] * len(good) + ["negative"] * len(bad)
+        return _paired("\n".join([*good, *bad]) + "\n", "\n".join(labels) + "\n", dataset, source)
+
+    dataset = DATASETS["sentences"]
+    return _load(dataset, read, lambda: _made_up_reviews(dataset))
+
+
+def _utf8(root: Path, file: str) -> str:
+    try:
+        return _bytes(root, file).decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise Unusable(f"{file} is not UTF-8") from None
+
+
+def _paired(review_text: str, label_text: str, dataset: Dataset, source: str) -> Reviews:
+    lines, labels = len(review_text.strip("\n").split("\n")), label_text.split()
+    if set(labels) != {"positive", "negative"}:
+        raise Unusable(f"{dataset.files[-1]} must hold the words positive and negative, one a line")
+    if lines != len(labels):
+        raise Unusable(f"{dataset.title}: {lines:,} reviews and {len(labels):,} labels do not go together")
+    return Reviews(review_text, label_text, dataset.title, source, dataset.license)
+
+
+def _made_up_reviews(dataset: Dataset) -> Reviews:
+    made_up, labels = texts.made_up_reviews()
+    words = ["positive" if label else "negative" for label in labels]
+    return Reviews("\n".join(made_up) + "\n", "\n".join(words) + "\n", dataset.title, "standin", OURS)
 
 
 # --- What is there ---
@@ -631,7 +848,7 @@ def _get(name: str, yes: bool) -> int:
               "without them the course draws a stand-in.")  # fmt: skip
         return 1
     for cache in _caches():
-        if _holds(cache, dataset) and not _damaged(cache):
+        if _holds(cache, dataset) and not _damaged(cache, dataset):
             print(f"{dataset.title}: in the cache already ({cache / dataset.files[0].split('/')[0]}).")
             return 0
     if _offline():
@@ -641,7 +858,7 @@ def _get(name: str, yes: bool) -> int:
         print("Nothing was downloaded.")
         return 1
     try:
-        cache = _download_mnist()
+        cache = _download(dataset)
     except (Unusable, OSError) as problem:
         print(f"{dataset.title}: not downloaded ({_reason(problem)}).")
         return 1

@@ -433,10 +433,10 @@ def draw_digits(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return images
 
 
-def _split(n: int, seed: int, part: int) -> tuple[np.ndarray, np.ndarray]:
+def _split(draw, n: int, seed: int, part: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng([seed, part])
     labels = rng.integers(0, 10, n)
-    return draw_digits(labels, rng), labels.astype(np.int64)
+    return draw(labels, rng), labels.astype(np.int64)
 
 
 Digits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -454,19 +454,24 @@ def digits(n_train: int = 6000, n_test: int = 1000, seed: int = 0, cache: Path |
     Returns:
         train_images (n_train, 28, 28) uint8, train_labels (n_train,) int64, test_images, test_labels.
     """
+    return _drawn("digits", draw_digits, n_train, n_test, seed, cache)
+
+
+def _drawn(name: str, draw, n_train: int, n_test: int, seed: int, cache: Path | None) -> Digits:
+    """Training and test images by `draw(labels, rng)`, from the cache if it has them."""
     if min(n_train, n_test) < 0:
         raise ValueError("n_train and n_test must not be negative")
     if cache is None:
-        return (*_split(n_train, seed, 0), *_split(n_test, seed, 1))
+        return (*_split(draw, n_train, seed, 0), *_split(draw, n_test, seed, 1))
     # the code is part of the name: whoever changes a drawing gets new images
     version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-    path = Path(cache) / f"digits-{version}-{n_train}-{n_test}-{seed}.npz"
+    path = Path(cache) / f"{name}-{version}-{n_train}-{n_test}-{seed}.npz"
     found = _read(path, n_train, n_test)
     if found is None:
-        found = digits(n_train, n_test, seed)
+        found = _drawn(name, draw, n_train, n_test, seed, None)
         _write(path, found)
-        for old in path.parent.glob("digits-*.npz"):
-            if not old.name.startswith(f"digits-{version}-"):
+        for old in path.parent.glob(f"{name}-*.npz"):
+            if not old.name.startswith(f"{name}-{version}-"):
                 with contextlib.suppress(OSError):
                     old.unlink()
     return found
@@ -504,6 +509,177 @@ def _write(path: Path, arrays: Digits) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+# --- Garments ---
+
+# How far the garments vary. With these values a linear classifier gets 70 to 85 % right and a small network more, and a
+# network that learns 2,000 of them by heart pays for it.
+KNOT_SD = 0.55  # pixels, each corner on its own
+SIZE_SD = 0.13  # sd of the log of width and height
+LEAN_SD = 0.08  # pixels sideways for each pixel down
+PLACE_SD, PLACE_MAX = 1.1, 3.0  # pixels
+NOISE_SD = 25 / 255  # of the cloth
+TONE_MIN = 0.3  # darkest cloth; the brightest is 1
+PATTERN_SHARE = 0.45  # of the garments have stripes, and as many a print
+
+# A garment is cut from parts: (kind, shade, sd of the log of its length, [(t, from, to), ...]), all in pixels from the
+# middle, straight between the corners. "rows" goes down, t, and lies between two places across; "sides" is the same with its
+# mirror image; "columns" goes across and lies between two heights. A shade of 0 cuts a hole, others are multiples of the tone.
+# A kind of garment has several cuts, each with a weight. T-shirts and shirts overlap, as they do in a shop.
+# fmt: off
+_BODY = [(-10, -5, 5), (-8, -6.5, 6.5), (-2, -6, 6), (10, -6.5, 6.5)]
+_SHORT = ("sides", 1.0, 0.18, [(-10, 4, 6), (-7, 5, 9.5), (-3, 7, 10.5)])
+_LONG = ("sides", 1.0, 0.08, [(-10, 4, 6), (-5, 6, 9), (3, 7.5, 10.5), (9, 8.5, 11.5)])
+_NECK = ("rows", 0.0, 0.3, [(-11, -3, 3), (-8.5, -1, 1)])
+_COLLAR = ("sides", 1.3, 0.2, [(-11, 1, 3.5), (-8, 0, 1.2)])
+_BUTTONS = ("rows", 0.75, 0.1, [(-8, -0.5, 0.5), (10, -0.5, 0.5)])
+_OPENING = ("rows", 0.2, 0.1, [(-9, -0.6, 0.6), (11, -0.9, 0.9)])
+_SOLE = ("columns", 1.3, 0.04, [(-11, 4, 5.5), (11, 4, 5.5)])
+GARMENTS: dict[int, list[tuple[float, list[tuple]]]] = {
+    0: [  # T-shirt
+        (4, [("rows", 1.0, 0.1, _BODY), _SHORT, _NECK]),
+        (1, [("rows", 1.0, 0.1, _BODY), _NECK]),
+        (1, [("rows", 1.0, 0.1, _BODY), _SHORT, _NECK, _BUTTONS]),
+        (0.7, [("rows", 1.0, 0.1, _BODY), _LONG, _NECK]),
+    ],
+    1: [  # trouser
+        (3, [("rows", 1.0, 0.05, [(-11, -4, 4), (-5, -5, 5)]), ("sides", 1.0, 0.1, [(-5, 0.2, 5), (11, 1.2, 4)])]),
+        (1, [("rows", 1.0, 0.05, [(-11, -4, 4), (-5, -5, 5)]), ("sides", 1.0, 0.1, [(-5, 0.2, 5), (11, 2, 7)])]),
+        (1, [("rows", 1.0, 0.05, [(-11, -4.5, 4.5), (11, -4, 4)])]),
+    ],
+    2: [  # pullover
+        (4, [("rows", 1.0, 0.08, _BODY), _LONG, ("rows", 0.6, 0.2, [(-10.5, -2.5, 2.5), (-9, -1.5, 1.5)])]),
+        (2, [("rows", 1.0, 0.08, _BODY), _LONG, ("rows", 1.2, 0.1, [(8.5, -6.5, 6.5), (10, -6, 6)])]),
+        (0.7, [("rows", 1.0, 0.08, _BODY), _LONG, _OPENING]),
+    ],
+    3: [  # dress
+        (3, [("rows", 1.0, 0.08, [(-11, -3, 3), (-7, -4, 4), (-3, -3, 3), (11, -6.5, 6.5)]), _NECK]),
+        (1, [("rows", 1.0, 0.08, [(-11, -3.5, 3.5), (11, -4.5, 4.5)]), _NECK]),
+        (1, [("rows", 1.0, 0.08, [(-11, -3, 3), (-7, -4, 4), (-3, -3, 3), (11, -6, 6)]),
+             ("sides", 1.0, 0.15, [(-11, 3, 4), (-6, 4, 6.5), (-1, 5, 7)])]),
+    ],
+    4: [  # coat
+        (4, [("rows", 1.0, 0.06, [(-10, -5, 5), (-8, -6.5, 6.5), (-2, -6, 6), (11, -7.5, 7.5)]), _LONG, _OPENING]),
+        (2, [("rows", 1.0, 0.06, [(-10, -5, 5), (-8, -6.5, 6.5), (11, -7, 7)]), _LONG, _COLLAR, _BUTTONS]),
+        (0.7, [("rows", 1.0, 0.06, [(-10, -5, 5), (-8, -6.5, 6.5), (11, -7, 7)]), _LONG]),
+    ],
+    5: [  # sandal
+        (2, [_SOLE, ("columns", 1.0, 0.1, [(-7, -1, 4), (-4, -2, 4)]), ("columns", 1.0, 0.1, [(5, -4, 4), (8, -5, 4)])]),
+        (2, [("columns", 1.0, 0.05, [(-11, 3.5, 5), (2, 3, 4.5), (11, -3, 4.5)]), ("columns", 0.0, 0.1, [(2, 3, 5), (8, 1, 5)]),
+             ("columns", 1.0, 0.1, [(-8, 0, 4), (-5, -1, 4)])]),
+        (1, [_SOLE, ("columns", 1.0, 0.1, [(-9, 1, 4), (0, -3, 4), (10, -4, 4)]),
+             ("columns", 0.0, 0.1, [(-4, 0.5, 3), (7, -1.5, 3)])]),
+    ],
+    6: [  # shirt
+        (3, [("rows", 1.0, 0.1, _BODY), _LONG, _COLLAR, _BUTTONS]),
+        (2, [("rows", 1.0, 0.1, _BODY), _SHORT, _COLLAR, _BUTTONS]),
+        (1.5, [("rows", 1.0, 0.1, _BODY), _SHORT, _NECK]),
+        (1, [("rows", 1.0, 0.1, _BODY), _LONG, _NECK]),
+    ],
+    7: [  # sneaker
+        (3, [("columns", 1.0, 0.05, [(-11, 1, 5), (-4, -1, 5), (2, -4, 5), (10, -4.5, 5)]), _SOLE]),
+        (1, [("columns", 1.0, 0.05, [(-11, 2, 5), (-2, 0, 5), (3, -3, 5), (10, -2.5, 5)]),
+             ("columns", 0.6, 0.1, [(-2, 0.5, 4), (0, 0, 4)])]),
+        (0.5, [("columns", 1.0, 0.05, [(-11, 1, 5), (-3, -2, 5), (2, -7, 5), (10, -7, 5)]), _SOLE]),
+    ],
+    8: [  # bag
+        (2, [("columns", 1.0, 0.1, [(-9, -3, 8), (9, -3, 8)]), ("rows", 1.0, 0.1, [(-10, -4, 4), (-3, -6, 6)]),
+             ("rows", 0.0, 0.1, [(-8, -3, 3), (-3, -4.5, 4.5)])]),
+        (1, [("columns", 1.0, 0.1, [(-10, -4, 7), (10, -4, 7)]), ("columns", 0.7, 0.1, [(-10, -4, 0), (10, -4, 0)])]),
+        (1, [("rows", 1.0, 0.1, [(-8, -5, 5), (9, -8, 8)]), ("rows", 0.0, 0.1, [(-6, -3, 3), (-4, -3, 3)])]),
+    ],
+    9: [  # ankle boot
+        (3, [("columns", 1.0, 0.05, [(-10, 3, 8), (-3, 0, 8), (0, -8, 8), (9, -9, 8)]),
+             ("columns", 1.3, 0.04, [(-10, 7, 8.5), (9, 7, 8.5)])]),
+        (1, [("columns", 1.0, 0.05, [(-10, 4, 7), (-1, 1, 7), (1, -9, 6), (8, -9, 8)]),
+             ("columns", 0.0, 0.1, [(-2, 6.5, 9), (4, 6, 9)])]),
+        (1, [("columns", 1.0, 0.05, [(-11, 1, 6), (-4, -1, 6), (1, -6, 6), (9, -6, 6)]), _SOLE]),
+    ],
+}
+# fmt: on
+
+
+def _between(t: np.ndarray, corners: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Straight lines through the corners (n, k) at increasing t (n, k), read at the 28 places `at`: (n, 28)."""
+    value = np.repeat(corners[:, :1], len(at), axis=1)
+    for k in range(t.shape[1] - 1):
+        part = np.clip((at - t[:, k, None]) / np.maximum(t[:, k + 1] - t[:, k], 1e-3)[:, None], 0, 1)
+        value += part * (corners[:, k + 1] - corners[:, k])[:, None]
+    return value
+
+
+def _sew(parts: list[tuple], n: int, rng: np.random.Generator) -> np.ndarray:
+    """n garments of one cut: the shade of each pixel (n, 28, 28) float32, 0 where there is no cloth."""
+    width, height = np.exp(rng.normal(0, SIZE_SD, (2, n, 1)))
+    lean = rng.normal(0, LEAN_SD, (n, 1))
+    right, down = np.clip(rng.normal(0, PLACE_SD, (2, n, 1)), -PLACE_MAX, PLACE_MAX) + (SIDE - 1) / 2
+    at, image = np.arange(SIDE, dtype=float), np.zeros((n, SIDE, SIDE), np.float32)
+    for kind, shade, length_sd, knots in parts:
+        corners = np.array(knots, float) + rng.normal(0, KNOT_SD, (n, len(knots), 3))
+        t, low, high = (corners[:, :, i] for i in range(3))
+        t = np.sort(t[:, :1] + (t - t[:, :1]) * np.exp(rng.normal(0, length_sd, (n, 1))), axis=1)
+        across = kind == "columns"
+        along, beside = ((width, right), (height, down)) if across else ((height, down), (width, right))
+        t = t * along[0] + along[1]
+        ends = np.clip(at - t[:, :1] + 0.5, 0, 1) * np.clip(t[:, -1:] - at + 0.5, 0, 1)
+        for mirror in (1, -1) if kind == "sides" else (1,):
+            a, b = (low, high) if mirror == 1 else (-high, -low)
+            shift = beside[1] + lean * (at - along[1])
+            edges = [_between(t, edge * beside[0], at) + shift for edge in (a, b)]
+            inside = np.clip(at - edges[0][:, :, None] + 0.5, 0, 1) * np.clip(edges[1][:, :, None] - at + 0.5, 0, 1)
+            inside = (inside * ends[:, :, None]).astype(np.float32)
+            if across:
+                inside = inside.transpose(0, 2, 1)
+            image += inside * (shade - image)
+    return image
+
+
+def draw_garments(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw one garment for each label, in the order of Fashion-MNIST's classes, light on black.
+
+    Args:
+        labels: (n,) integers from 0 (T-shirt) to 9 (ankle boot).
+        rng: the source of all randomness.
+
+    Returns:
+        (n, 28, 28) uint8.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or (labels.size and not np.isin(labels, range(10)).all()):
+        raise ValueError("labels must be one row of kinds of garment from 0 to 9")
+    images = np.zeros((len(labels), SIDE, SIDE), np.uint8)
+    for kind, cuts in GARMENTS.items():
+        mine = np.flatnonzero(labels == kind)
+        weights = np.array([weight for weight, _ in cuts])
+        choice = rng.choice(len(cuts), len(mine), p=weights / weights.sum())
+        for cut, (_, parts) in enumerate(cuts):
+            rows = mine[choice == cut]
+            for start in range(0, len(rows), CHUNK):
+                part = rows[start : start + CHUNK]
+                images[part] = _dye(_sew(parts, len(part), rng), rng)
+    return images
+
+
+def _dye(shade: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cloth (n, 28, 28) of one gray tone, some of it with stripes or a print, with noise: uint8."""
+    n = len(shade)
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    one = (n, 1, 1)
+    angle, wave = rng.choice([0.0, np.pi / 2, np.pi / 4], one), rng.uniform(0.8, 2.2, one)
+    stripes = np.sin(wave * (x * np.cos(angle) + y * np.sin(angle)) + rng.uniform(0, 2 * np.pi, one))
+    striped = (rng.random(one) < PATTERN_SHARE) * rng.uniform(0.1, 0.45, one)
+    across, down = x - rng.normal(13.5, 2, one), y - rng.normal(13, 3, one)
+    far = np.hypot(across / rng.uniform(1, 4, one), down / rng.uniform(1, 4, one))
+    printed = (rng.random(one) < PATTERN_SHARE) * (far < 1) * rng.uniform(-0.7, 0.7, one)
+    cloth = shade * rng.uniform(TONE_MIN, 1, one) * (1 + striped * stripes + printed)
+    cloth += (shade > 0.05) * rng.normal(0, NOISE_SD, shade.shape)
+    return np.round(np.clip(cloth, 0, 1) * 255).astype(np.uint8)
+
+
+def garments(n_train: int = 6000, n_test: int = 1000, seed: int = 0, cache: Path | None = None) -> Digits:
+    """Stand-in clothes in the form of Fashion-MNIST: as `digits`, with the ten kinds of garment as labels."""
+    return _drawn("garments", draw_garments, n_train, n_test, seed, cache)
 
 
 def points() -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Every way the data can come, be missing or be broken, with tiny files, a fake download, a local server."""
 
 import contextlib
+import dataclasses
 import gzip
 import hashlib
 import http.server
@@ -50,12 +51,19 @@ def house(tmp_path, monkeypatch, tiny):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path / "user-cache"))
     monkeypatch.setattr(data, "_loaded", {})
     monkeypatch.setattr(data, "_answering", lambda addresses: [])
-    monkeypatch.setattr(data, "_fetch_mnist", lambda *_: pytest.fail("no download without an answer"))
+    monkeypatch.setattr(data, "_fetch_idx", lambda *_: pytest.fail("no download without an answer"))
     published = {file: (hashlib.md5(raw).hexdigest(), len(raw)) for file, raw in tiny.items()}
     monkeypatch.setattr(data, "MNIST_FILES", published)
+    monkeypatch.setattr(data, "FASHION_FILES", {fashion(file): known for file, known in published.items()})
     drawn = data.standins.digits(50, 20)
-    monkeypatch.setattr(data.standins, "digits", lambda *_, **__: drawn)  # drawing is tested elsewhere
+    for drawing in ("digits", "garments"):
+        monkeypatch.setattr(data.standins, drawing, lambda *_, **__: drawn)  # drawing is tested elsewhere
     return repository
+
+
+def fashion(file: str) -> str:
+    """The file of Fashion-MNIST that corresponds to one of MNIST."""
+    return file.replace("MNIST/", "FashionMNIST/")
 
 
 def put(root: Path, files: dict[str, bytes]) -> Path:
@@ -146,6 +154,59 @@ def test_size_of_the_standin_follows_the_mode(monkeypatch):
     assert asked == [(6_000, 1_000), (60_000, 10_000)]
 
 
+# --- Fashion-MNIST comes the same way ---
+
+
+def test_fashion_mnist_from_the_folder(tiny, tmp_path, monkeypatch, capsys):
+    folder = put(tmp_path / "class", {fashion(file): raw for file, raw in tiny.items()})
+    monkeypatch.setenv("COURSE_DATA_DIR", str(folder))
+    clothes = data.fashion_mnist()
+    assert lines(capsys) == ["Fashion-MNIST: your folder, 12 training and 5 test images, license MIT (Zalando SE)"]
+    assert clothes.train_images.shape == (12, 28, 28) and clothes.train_labels.dtype == np.int64
+    assert np.array_equal(idx(clothes.test_labels), tiny[TEST_LABELS])
+    monkeypatch.setattr(data, "_answering", lambda _: [])
+    assert data.mnist().source == "standin"  # one set's files are not the other's
+
+
+def test_fashion_mnist_has_ten_classes_and_a_stand_in(monkeypatch):
+    assert len(set(data.FASHION_CLASSES)) == 10 and data.FASHION_CLASSES[9] == "ankle boot"
+    drawn, asked = data.standins.garments(), []
+    monkeypatch.setattr(data.standins, "garments", lambda *size, cache: asked.append(size) or drawn)
+    assert data.fashion_mnist().source == "standin"
+    monkeypatch.setenv("COURSE_MODE", "full")
+    data.fashion_mnist()
+    assert asked == [(25_000, 2_000), (60_000, 10_000)]
+
+
+def test_fashion_mnist_is_downloaded_from_its_own_mirror(tiny, house, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(data, "_answering", list)
+
+    def fetch(mirror, folder, files):
+        asked.append((mirror, files))
+        put(folder, dict(zip(files, tiny.values(), strict=True)))
+
+    monkeypatch.setattr(data, "_fetch_idx", fetch)
+    assert data.fashion_mnist().source == "download"
+    assert asked == [(data.FASHION_MIRRORS[0], tuple(data.FASHION_FILES))]
+    left = {p.name for p in (house / "data" / "cache").iterdir()}
+    assert left - {"FashionMNIST.lock"} == {"FashionMNIST"}  # the lock file goes away by itself on some systems
+    assert data.main(["get", "fashion_mnist"]) == 0 and "already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("kind", "words"), [("cut", "cut off"), ("page", "web page"), ("missing", "is missing")])
+def test_broken_fashion_mnist(kind, words, tiny, tmp_path, monkeypatch, capsys):
+    folder = put(tmp_path / "class", {fashion(file): raw for file, raw in tiny.items()})
+    broken = damaged(kind, tiny[IMAGES])
+    (folder / fashion(IMAGES)).unlink()
+    if broken is not None:
+        (folder / fashion(IMAGES)).write_bytes(broken)
+    monkeypatch.setenv("COURSE_DATA_DIR", str(folder))
+    assert data.fashion_mnist().source == "standin"
+    first = lines(capsys)[0]
+    assert fashion(IMAGES) in first and words in first
+
+
 # --- what is broken is named, and the next source is taken ---
 
 
@@ -197,7 +258,7 @@ def test_broken_cache_is_named_and_replaced(tiny, house, monkeypatch, capsys):
     ]
     monkeypatch.setattr(data, "_loaded", {})
     monkeypatch.setattr(data, "_answering", list)
-    monkeypatch.setattr(data, "_fetch_mnist", lambda mirror, folder: put(folder, tiny))
+    monkeypatch.setattr(data, "_fetch_idx", lambda mirror, folder, files: put(folder, tiny))
     assert data.mnist().source == "download"
     assert (cache / IMAGES).read_bytes() == tiny[IMAGES]
 
@@ -397,7 +458,7 @@ def leftovers(cache: Path) -> list[str]:
 
 def test_download_goes_to_the_cache(tiny, house, monkeypatch, capsys):
     monkeypatch.setattr(data, "_answering", list)
-    monkeypatch.setattr(data, "_fetch_mnist", lambda mirror, folder: put(folder, tiny))
+    monkeypatch.setattr(data, "_fetch_idx", lambda mirror, folder, files: put(folder, tiny))
     assert data.mnist().source == "download"
     assert len(lines(capsys)) == 1
     cache = house / "data" / "cache"
@@ -410,20 +471,20 @@ def test_second_mirror(tiny, monkeypatch):
     monkeypatch.setattr(data, "_answering", list)
     asked = []
 
-    def fetch(mirror, folder):
+    def fetch(mirror, folder, files):
         asked.append(mirror)
         if len(asked) == 1:
             raise TimeoutError("timed out")
         put(folder, tiny)
 
-    monkeypatch.setattr(data, "_fetch_mnist", fetch)
+    monkeypatch.setattr(data, "_fetch_idx", fetch)
     assert data.mnist().source == "download"
     assert asked == list(data.MNIST_MIRRORS)
 
 
 @pytest.mark.parametrize("trouble", ["half", "page", "raises", "other error"])
 def test_failed_download_leaves_nothing_in_place(trouble, tiny, house, monkeypatch, capsys):
-    def fetch(mirror, folder):
+    def fetch(mirror, folder, files):
         put(folder, {IMAGES: tiny[IMAGES]})
         if trouble == "page":
             put(folder, dict.fromkeys(tiny, b"<html>"))
@@ -433,7 +494,7 @@ def test_failed_download_leaves_nothing_in_place(trouble, tiny, house, monkeypat
             raise RuntimeError("a very long story\n" * 99)
 
     monkeypatch.setattr(data, "_answering", list)
-    monkeypatch.setattr(data, "_fetch_mnist", fetch)
+    monkeypatch.setattr(data, "_fetch_idx", fetch)
     assert data.mnist().source == "standin"
     first, second = lines(capsys)
     assert "no download" in first and len(first) < 250
@@ -441,12 +502,12 @@ def test_failed_download_leaves_nothing_in_place(trouble, tiny, house, monkeypat
 
 
 def test_interrupted_download_leaves_nothing_in_place(tiny, house, monkeypatch):
-    def fetch(mirror, folder):
+    def fetch(mirror, folder, files):
         put(folder, {IMAGES: tiny[IMAGES][:50]})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(data, "_answering", list)
-    monkeypatch.setattr(data, "_fetch_mnist", fetch)
+    monkeypatch.setattr(data, "_fetch_idx", fetch)
     with pytest.raises(KeyboardInterrupt):
         data.mnist()
     assert leftovers(house / "data" / "cache") == [] and not (house / "data" / "cache" / "MNIST").exists()
@@ -457,7 +518,7 @@ def test_another_notebook_downloads(tiny, house, monkeypatch, capsys):
 
     cache = house / "data" / "cache"
     monkeypatch.setattr(data, "_answering", lambda _: put(cache, tiny) and ["mirror"])  # it ends while we ask
-    assert data.mnist().source == "download"  # and ours is not started: _fetch_mnist would fail the test
+    assert data.mnist().source == "download"  # and ours is not started: _fetch_idx would fail the test
     monkeypatch.setattr(data, "LOCK_SECONDS", 0.01)
     monkeypatch.setattr(data, "_loaded", {})
     monkeypatch.setattr(data, "_answering", list)
@@ -470,7 +531,7 @@ def test_another_notebook_downloads(tiny, house, monkeypatch, capsys):
 def test_read_only_course_folder(tiny, house, tmp_path, monkeypatch):
     (house / "data").touch()  # nothing can be made below a file: as good as read-only, for every user
     monkeypatch.setattr(data, "_answering", list)
-    monkeypatch.setattr(data, "_fetch_mnist", lambda mirror, folder: put(folder, tiny))
+    monkeypatch.setattr(data, "_fetch_idx", lambda mirror, folder, files: put(folder, tiny))
     assert data.mnist().source == "download"
     assert (tmp_path / "user-cache" / IMAGES).exists()
 
@@ -516,7 +577,7 @@ def without_proxy(monkeypatch):
 
 
 ASK = data._answering  # the real one, before the fixture replaces it
-FETCH = data._fetch_mnist
+FETCH = data._fetch_idx
 
 
 def test_who_answers(monkeypatch):
@@ -544,7 +605,7 @@ def test_name_look_up_that_hangs(monkeypatch):
 def test_the_second_mirror_over_http(tiny, house, monkeypatch, capsys):
     """Against a local server: a mirror that sends pages is left for the next one, and the cache is filled."""
     without_proxy(monkeypatch)
-    monkeypatch.setattr(data, "_fetch_mnist", FETCH)
+    monkeypatch.setattr(data, "_fetch_idx", FETCH)
     names = {file.rsplit("/", 1)[1]: raw for file, raw in tiny.items()}
     bad = dict.fromkeys((f"/bad/{name}" for name in names), b"<html>")
     with serving({**bad, **{f"/good/{name}": raw for name, raw in names.items()}}) as address:
@@ -569,6 +630,8 @@ def test_sources(tiny, house, tmp_path, monkeypatch, capsys):
     put(house / "data" / "cache", tiny)
     assert dict(row[:2] for row in data.sources())["mnist"] == "cache"
     monkeypatch.setenv("COURSE_DATA_DIR", str(put(tmp_path / "class", {**tiny, "anna/anna.txt": b"x"})))
+    later = dataclasses.replace(data.DATASETS["anna"], loader=False, download=False)
+    monkeypatch.setitem(data.DATASETS, "anna", later)
     found = {name: (source, note) for name, source, note in data.sources()}
     assert found["mnist"][0] == found["anna"][0] == "your folder" and "later lesson" in found["anna"][1]
     assert found["cifar10"][0] == "stand-in" and "not in COURSE_DATA_DIR" in found["cifar10"][1]
@@ -589,10 +652,12 @@ def test_command_get(tiny, house, tmp_path, monkeypatch, capsys):
     assert data.main(["get", "mnist"]) == 1
     assert "no network" in capsys.readouterr().out
     monkeypatch.setattr(data, "_answering", list)
-    monkeypatch.setattr(data, "_fetch_mnist", lambda mirror, folder: put(folder, tiny))
+    monkeypatch.setattr(data, "_fetch_idx", lambda mirror, folder, files: put(folder, tiny))
     assert data.main(["get", "mnist"]) == 0 and "now in the cache" in capsys.readouterr().out
     assert data.main(["get", "mnist"]) == 0 and "already" in capsys.readouterr().out
     assert data.main(["get", "points"]) == 1 and data.POINTS_FILE in capsys.readouterr().out
+    later = dataclasses.replace(data.DATASETS["anna"], loader=False, download=False)
+    monkeypatch.setitem(data.DATASETS, "anna", later)
     assert data.main(["get", "anna"]) == 1 and "later lesson" in capsys.readouterr().out
     assert data.main(["get", "minst"]) == 2 and "mnist" in capsys.readouterr().out
 
@@ -607,10 +672,10 @@ def test_command_with_a_wrong_setting(monkeypatch, capsys, tmp_path):
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
-    def stopped():
+    def stopped(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data, "_download_mnist", stopped)
+    monkeypatch.setattr(data, "_download_idx", stopped)
     assert data.main(["get", "mnist"]) == 130
     assert "goes on from here" in capsys.readouterr().out
 
@@ -653,6 +718,22 @@ def test_real_mnist(monkeypatch):
     counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert np.bincount(digits.train_labels).tolist() == counts
     assert abs(digits.train_images.mean() / 255 - 0.1307) < 1e-4 and len(digits.test_labels) == 10_000
+
+
+@pytest.mark.skipif(
+    not (Path(REAL_FOLDER) / fashion(IMAGES)).is_file() or not REAL_FOLDER, reason="COURSE_DATA_DIR has no Fashion-MNIST"
+)
+def test_real_fashion_mnist(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv("COURSE_DATA_DIR", REAL_FOLDER)
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    monkeypatch.setattr(data, "_loaded", {})
+    clothes = data.fashion_mnist()
+    assert clothes.source == "folder"
+    assert np.bincount(clothes.train_labels).tolist() == [6000] * 10
+    assert np.bincount(clothes.test_labels).tolist() == [1000] * 10
+    pixels = clothes.train_images / 255
+    assert abs(pixels.mean() - 0.2860) < 1e-4 and abs(pixels.std() - 0.3530) < 1e-4
 
 
 @pytest.mark.skipif(

@@ -168,6 +168,76 @@ def test_unwritable_cache_is_no_error(tmp_path):
     assert same(standins.digits(30, 10, 0, cache=tmp_path / "file"), standins.digits(30, 10, 0))
 
 
+# --- garments ---
+
+
+@pytest.fixture(scope="module")
+def sewn():
+    return standins.garments(2000, 1000, seed=0)
+
+
+def test_garments_have_the_form_of_fashion_mnist(sewn):
+    X, y, X_test, y_test = sewn
+    assert X.shape == (2000, 28, 28) and X.dtype == X_test.dtype == np.uint8 and X_test.shape == (1000, 28, 28)
+    assert y.dtype == y_test.dtype == np.int64
+    assert np.bincount(y, minlength=10).min() > 150 and set(y_test) == set(range(10))
+    assert 0.15 < X.mean() / 255 < 0.3 and 0.25 < X.std() / 255 < 0.4  # Fashion-MNIST: 0.2860 and 0.3530
+    cloth = (X > 20).mean(axis=(1, 2))
+    assert cloth.min() > 0.03 and cloth.max() < 0.9
+    assert len(np.unique(np.concatenate([X, X_test]).reshape(3000, -1), axis=0)) == 3000
+
+
+def test_same_seed_same_garments():
+    a, b, c = standins.garments(40, 20, 3), standins.garments(40, 20, 3), standins.garments(40, 20, 4)
+    assert same(a, b) and not np.array_equal(a[0], c[0])
+    more = standins.garments(60, 20, 3)
+    assert np.array_equal(more[2], a[2]) and np.array_equal(more[3], a[3])
+    before = np.random.get_state()[1].copy()
+    standins.garments(20, 5)
+    assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_every_cut_can_be_sewn():
+    rng = np.random.default_rng(0)
+    assert sorted(standins.GARMENTS) == list(range(10))
+    for kind, cuts in standins.GARMENTS.items():
+        assert len(cuts) >= 3 and all(weight > 0 for weight, _ in cuts), kind
+        for _, parts in cuts:
+            shade = standins._sew(parts, 3, rng)
+            assert shade.shape == (3, 28, 28) and shade.min() >= 0 and 0.9 < shade.max() <= 1.31
+            assert ((shade > 0.5).mean(axis=(1, 2)) > 0.02).all()
+
+
+def test_garments_follow_the_labels():
+    images = standins.draw_garments(np.array([7, 0, 7, 1]), np.random.default_rng(1))
+    assert images.shape == (4, 28, 28)
+    cloth = [(standins.draw_garments(np.full(50, kind), np.random.default_rng(1)) > 20).mean() for kind in (2, 5)]
+    assert cloth[0] > 2 * cloth[1]  # a pullover takes more cloth than a sandal
+    for labels in ([10], [-1], [[1, 2]], [0.5]):
+        with pytest.raises(ValueError, match="kinds of garment"):
+            standins.draw_garments(np.array(labels), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="negative"):
+        standins.garments(-1, 10)
+
+
+def test_one_linear_layer_is_neither_hopeless_on_garments_nor_enough(sewn):
+    X, y, X_test, y_test = sewn
+    X, X_test = X.reshape(2000, -1) / 255, X_test.reshape(1000, -1) / 255
+    A, B = (np.hstack([a, np.ones((len(a), 1))]) for a in (X, X_test))
+    W = np.linalg.solve(A.T @ A + 30 * np.eye(785), A.T @ np.eye(10)[y])  # ridge regression to one-hot labels
+    assert 0.65 <= ((B @ W).argmax(axis=1) == y_test).mean() <= 0.85
+
+
+def test_garments_and_digits_share_a_cache_in_peace(tmp_path):
+    first, digits = standins.garments(30, 10, 0, cache=tmp_path), standins.digits(30, 10, 0, cache=tmp_path)
+    (tmp_path / "garments-000000000000-30-10-0.npz").write_bytes(b"old")
+    assert len(list(tmp_path.iterdir())) == 3
+    standins.garments(20, 10, 0, cache=tmp_path)
+    assert not (tmp_path / "garments-000000000000-30-10-0.npz").exists() and len(list(tmp_path.iterdir())) == 3
+    assert same(standins.garments(30, 10, 0, cache=tmp_path), first)
+    assert same(standins.digits(30, 10, 0, cache=tmp_path), digits)
+
+
 def test_points():
     X, y = standins.points()
     assert X.shape == (100, 2) and X.dtype == np.float64 and X.min() >= 0 and X.max() <= 1
