@@ -16,12 +16,16 @@ From a terminal: `python -m helpers.data list` and `python -m helpers.data get m
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import gzip
 import hashlib
+import io
 import os
+import pickle
 import shutil
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -34,8 +38,9 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import devices, standins, texts
-from helpers.downloads import ASK_ABOVE_MB, CONNECT_SECONDS, LOCK_SECONDS, Unusable, fetch
+from helpers import creatures, devices, paintings, scenes, standins, texts
+from helpers import flowers as flower_pictures
+from helpers.downloads import ASK_ABOVE_MB, CONNECT_SECONDS, LOCK_SECONDS, Unusable, fetch, unpack
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -51,6 +56,7 @@ class Dataset:
     size_mb: float  # of the download, or of the files where there is none
     loader: bool = False  # this version of the course has its function
     download: bool = False  # the function knows where to get it
+    instead: tuple[str, ...] = ()  # other forms of it: one of these will do as well
 
 
 MNIST_FILES = {  # the published md5 of each file, and its size in bytes
@@ -81,6 +87,15 @@ FASHION_CLASSES = (  # in the order of the labels
     "sneaker",
     "bag",
     "ankle boot",
+)
+CIFAR_CLASSES = scenes.CLASSES  # in the order of the labels
+CIFAR_BATCHES = "cifar-10-batches-py"
+CIFAR_JPEG = "cifar10_jpeg/cifar10_jpeg.tar.gz"
+CIFAR_SUBSET = f"cifar10-subset/{CIFAR_BATCHES}"
+CIFAR_ARCHIVE = (  # where it is published, md5, bytes
+    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    "c58f30108f718f92721af3b95e74349a",
+    170_498_071,
 )
 POINTS_FILE = "perceptron/data.csv"
 ADMISSIONS_FILE = "student_admissions/student_data.csv"
@@ -113,6 +128,45 @@ PUBLISHED_TEXTS = {  # file: where it was published, at one fixed version; md5; 
         612_506,
     ),
 }
+PUBLISHED_PICTURES = {  # in the order of the lessons; as PUBLISHED_TEXTS
+    "style_transfer/content/chelsea.png": (
+        _GITHUB + "scikit-image/scikit-image/cd0a3d22b9f359f05618d75d5c7a29b91b4951ca/src/_skimage2/data/chelsea.png",
+        "0f1b4a59504988622035d850dc0555ac",
+        240_512,
+    ),
+    "style_transfer/content/coffee.png": (
+        _GITHUB + "scikit-image/scikit-image/cd0a3d22b9f359f05618d75d5c7a29b91b4951ca/src/_skimage2/data/coffee.png",
+        "f24210802e8d0690e0c1c2302f907cc4",
+        466_706,
+    ),
+    "style_transfer/content/rocket.jpg": (
+        _GITHUB + "scikit-image/scikit-image/cd0a3d22b9f359f05618d75d5c7a29b91b4951ca/src/_skimage2/data/rocket.jpg",
+        "511130d2072cc744a1fa5015bc23557a",
+        112_525,
+    ),
+    "style_transfer/style/starry_night.jpg": (
+        _GITHUB + "andersbll/neural_artistic_style/94b21acca47db89a06b095c48f0c3c69d424144b/images/starry_night.jpg",
+        "aeab86b0023b10a54e12f38e98454494",
+        224_988,
+    ),
+    "style_transfer/style/wave.jpg": (
+        _GITHUB + "lengstrom/fast-style-transfer/0d3d981f7ab948253d355585bdbdfa914247b4d0/examples/style/wave.jpg",
+        "213e8b29a420326340f95a13e09a979b",
+        123_262,
+    ),
+    "style_transfer/style/the_scream.jpg": (
+        _GITHUB + "lengstrom/fast-style-transfer/0d3d981f7ab948253d355585bdbdfa914247b4d0/examples/style/the_scream.jpg",
+        "7bc1c43eaaed82142e7c1bf83db3fe98",
+        54_881,
+    ),
+    "style_transfer/style/the_shipwreck_of_the_minotaur.jpg": (
+        _GITHUB + "lengstrom/fast-style-transfer/0d3d981f7ab948253d355585bdbdfa914247b4d0/examples/style/"
+        "the_shipwreck_of_the_minotaur.jpg",
+        "489e2bbf9429dd81764cd2762794998f",
+        826_318,
+    ),
+}
+FLOWER_CLASSES = flower_pictures.CLASSES  # in the order of the labels
 OURS = "CC BY 4.0 (this course)"
 
 DATASETS = {
@@ -138,13 +192,30 @@ DATASETS = {
             download=True,
         ),
         Dataset(
-            "cifar10", "CIFAR-10", ("cifar10_jpeg/cifar10_jpeg.tar.gz",), "none stated: local use only", 19.4
+            "cifar10",
+            "CIFAR-10",
+            (CIFAR_BATCHES,),
+            "none stated: local use only",
+            170.5,
+            loader=True,
+            download=True,
+            instead=(CIFAR_JPEG, CIFAR_SUBSET),
         ),
         Dataset(
-            "cats_and_dogs", "cats and dogs", ("cats_dogs/train", "cats_dogs/test"), "CC BY-SA 4.0", 20.7
+            "cats_and_dogs",
+            "cats and dogs",
+            ("cats_dogs/train", "cats_dogs/test"),
+            "CC BY-SA 4.0 (Parkhi, Vedaldi, Zisserman, Jawahar)",
+            20.7,
+            loader=True,
         ),
         Dataset(
-            "flowers", "flower photographs", ("flower_photos",), "CC BY 2.0, credits in the folder", 18.7
+            "flowers",
+            "flower photographs",
+            tuple(f"flower_photos/{name}" for name in FLOWER_CLASSES),
+            "CC BY 2.0, credits in the folder",
+            18.7,
+            loader=True,
         ),
         Dataset("anna", "Anna Karenina", (ANNA_FILE,), "public domain", 2.0, loader=True, download=True),
         Dataset("shakespeare", "Shakespeare excerpts", (SHAKESPEARE_FILE,), "public domain", 1.1, loader=True, download=True),
@@ -176,9 +247,11 @@ DATASETS = {
         Dataset(
             "style_pictures",
             "pictures for style transfer",
-            ("style_transfer/style", "style_transfer/content"),
+            tuple(PUBLISHED_PICTURES),
             "public domain, CC0",
             2.1,
+            loader=True,
+            download=True,
         ),
         Dataset(
             "squeezenet",
@@ -200,7 +273,8 @@ SOURCE_WORDS = {"folder": "your folder", "cache": "cache", "download": "download
 class Images:
     """A set of labelled pictures. The arrays are yours: changing them changes nothing for anybody else.
 
-    train_images (n, 28, 28) uint8, 0 to 255; train_labels (n,) int64; test_images and test_labels alike.
+    train_images (n, 28, 28) uint8, 0 to 255, or (n, 32, 32, 3) in color; train_labels (n,) int64; test_images and
+    test_labels alike.
     source is "folder", "cache", "download" or "standin".
     """
 
@@ -316,7 +390,8 @@ def _holds(root: Path | None, dataset: Dataset) -> bool:
     if root is None:
         return False
     try:
-        return all((root / file).exists() for file in dataset.files)
+        whole = all((root / file).exists() for file in dataset.files)
+        return whole or any((root / file).exists() for file in dataset.instead)
     except OSError:
         return False
 
@@ -327,7 +402,8 @@ def _say(text: str) -> None:
 
 # --- The way from a name to arrays ---
 
-_loaded: dict[tuple, Images | Points | Admissions] = {}  # decoded once per process; callers get copies
+# decoded once per process; callers get copies
+_loaded: dict[tuple, Images | Points | Admissions | PhotoFolders | StylePictures] = {}
 used: dict[str, str] = {}  # which source each data set came from: {"mnist": "folder"}
 
 
@@ -384,7 +460,7 @@ def _real(dataset: Dataset, read, folder: Path | None, caches: list[Path]):
 
 def _any(root: Path, dataset: Dataset) -> bool:
     """Whether a part of the data set is there: then what is missing is worth a word."""
-    return any((root / file).exists() for file in dataset.files)
+    return any((root / file).exists() for file in (*dataset.files, *dataset.instead))
 
 
 def _reason(problem: Unusable | OSError) -> str:
@@ -581,15 +657,20 @@ def _fetch_idx(mirror: str, folder: Path, files: tuple[str, ...]) -> None:
         fetch([mirror + name], folder / file, size=size, md5=md5, title=name)
 
 
-def _download(dataset: Dataset) -> Path:
-    """Put the files of a data set into the cache and return the cache's folder; Unusable says why not."""
+def _download(dataset: Dataset, yes: bool = False) -> Path:
+    """Put the files of a data set into the cache and return the cache's folder; Unusable says why not.
+
+    ``yes`` says that whoever wants a large one has been asked.
+    """
     if dataset.name in ("mnist", "fashion_mnist"):
         return _download_idx(dataset)
     cache = _writable_cache()
     if cache is None:
         raise Unusable("no folder to keep it in can be written")
+    if dataset.name == "cifar10":
+        return _download_cifar(cache, yes)
     for file in dataset.files:
-        address, md5, size = PUBLISHED_TEXTS[file]
+        address, md5, size = (PUBLISHED_TEXTS | PUBLISHED_PICTURES)[file]
         fetch([address], cache / file, size=size, md5=md5, title=file.rsplit("/", 1)[-1])
     return cache
 
@@ -635,12 +716,166 @@ def _download_idx(dataset: Dataset) -> Path:
 
 
 def _damaged(root: Path, dataset: Dataset) -> bool:
+    """Whether a file differs from the published one; only those of the idx sets are looked into."""
+    if not all(file in MNIST_FILES or file in FASHION_FILES for file in dataset.files):
+        return False
     try:
         for file in dataset.files:
             _checked(_bytes(root, file), file)
     except Unusable:
         return True
     return False
+
+
+# --- CIFAR-10 ---
+
+
+def cifar10(size: tuple[int, int] | None = None) -> Images:
+    """Small color pictures: `pictures = data.cifar10()`; `CIFAR_CLASSES` names the ten labels.
+
+    Arrays (n, 32, 32, 3) uint8. `size` is the largest number of training and of test images wanted; by default 4,000 and
+    1,000 in fast mode, all 50,000 and 10,000 in full mode. A folder may hold the published batches, a part of them, or the
+    set as JPEG files: the line that is printed says how many images were found. The stand-in is drawn by the course
+    (`helpers/scenes.py`).
+    """
+    dataset, wanted = DATASETS["cifar10"], size or devices.budget(fast=(4_000, 1_000), full=(50_000, 10_000))
+
+    def read(root: Path, source: str) -> Images:
+        return Images(*_read_cifar(root, wanted), dataset.title, source, dataset.license)
+
+    def stand_in() -> Images:
+        cache = _writable_cache()
+        arrays = scenes.scenes(*wanted, cache=cache and cache / "standins")
+        return Images(*arrays, dataset.title, "standin", OURS)
+
+    return _load(dataset, read, stand_in, variant=wanted)
+
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _read_cifar(root: Path, size: tuple[int, int]) -> Arrays:
+    """From the cheapest form that has enough images; from the largest one if none has."""
+    enough_in_subset = size[0] <= 4_000 and size[1] <= 1_000
+    batches = [CIFAR_SUBSET, CIFAR_BATCHES] if enough_in_subset else [CIFAR_BATCHES]
+    for file in (*batches, CIFAR_JPEG, CIFAR_SUBSET):
+        if (root / file).exists():
+            return _read_jpeg_archive(root / file, size) if file == CIFAR_JPEG else _read_batches(root, file, size)
+    raise Unusable(f"{CIFAR_BATCHES} is missing")
+
+
+def _read_batches(root: Path, folder: str, size: tuple[int, int]) -> Arrays:
+    """The published form: pickled dicts with `data` (n, 3072), red, green and blue planes, and a list `labels`."""
+    train, test = [f"data_batch_{n}" for n in range(1, 6)], ["test_batch"]
+    found = []
+    for files, most in ((train, size[0]), (test, size[1])):
+        parts, have = [], 0
+        for file in files:
+            if have < most and (root / folder / file).exists():
+                parts.append(_read_batch(_bytes(root, f"{folder}/{file}"), f"{folder}/{file}"))
+                have += len(parts[-1][1])
+        if not parts:
+            raise Unusable(f"{folder} has no {files[0]}")
+        found += [np.concatenate([part[place] for part in parts])[:most] for place in (0, 1)]
+    return tuple(found)
+
+
+class _Admitted(pickle.Unpickler):
+    """Reads arrays, lists, dicts, numbers and texts. Whatever else a pickle asks for, program code above all, is refused."""
+
+    NAMES = {
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0] for core in ("core", "_core")},
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): codecs.encode,  # how Python 3 writes bytes for Python 2
+    }
+
+    def find_class(self, module: str, name: str):
+        if (module, name) not in self.NAMES:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of a data set")
+        return self.NAMES[module, name]
+
+
+def _read_batch(raw: bytes, file: str) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 32, 32, 3) uint8 and (n,) int64 of one batch file."""
+    try:
+        content = _Admitted(io.BytesIO(raw), encoding="latin1").load()
+    except pickle.UnpicklingError as problem:
+        raise Unusable(f"{file} is not a batch of CIFAR-10 ({problem})") from None
+    except Exception:  # a damaged pickle can fail in any way
+        raise Unusable(f"{file} is not a batch of CIFAR-10") from None
+    if not isinstance(content, dict):
+        raise Unusable(f"{file} is not a batch of CIFAR-10")
+    content = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in content.items()}
+    pixels, labels = content.get("data"), content.get("labels")
+    fits = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 2 and pixels.shape[1] == 3072
+    if not fits or not isinstance(labels, list) or len(labels) != len(pixels):
+        raise Unusable(f"{file} does not hold rows of 3,072 bytes with a label each")
+    if not all(isinstance(label, int) and 0 <= label <= 9 for label in labels):
+        raise Unusable(f"{file} holds a label other than 0 to 9")
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy(), np.array(labels, np.int64)
+
+
+def _read_jpeg_archive(archive: Path, size: tuple[int, int]) -> Arrays:
+    """CIFAR-10 as JPEG files `train/<class>/NNNN.jpg` in a tar; the order within the set is ours, the same each time.
+
+    Decoding all 60,000 takes about a minute, so they are kept in the cache. A part is decoded anew, as many of each class.
+    """
+    cache = _writable_cache()
+    everything = size[0] > 10_000
+    kept = cache / "decoded" / f"cifar10_jpeg-{archive.stat().st_size}.npz" if cache and everything else None
+    arrays = scenes.read(kept, 50_000, 10_000) if kept else None
+    if arrays is None:
+        if everything:
+            _say("CIFAR-10: decoding 60,000 JPEG files, once; this takes about a minute.")
+        arrays = _decode_jpegs(archive, (50_000, 10_000) if everything else size)
+        if kept:
+            standins._write(kept, arrays)
+    order = [np.random.default_rng(n).permutation(len(arrays[2 * n + 1])) for n in (0, 1)]
+    return tuple(arrays[place][order[place // 2]][: size[place // 2]] for place in range(4))
+
+
+def _decode_jpegs(archive: Path, size: tuple[int, int]) -> Arrays:
+    """At least so many training and test images, as many of each class, sorted by name."""
+    from PIL import Image
+
+    most = {part: -(-n // 10) for part, n in zip(("train", "test"), size, strict=True)}
+    rows: dict[str, list] = {"train": [], "test": []}
+    taken: dict[tuple, int] = {}
+    try:
+        with tarfile.open(archive) as packed:
+            for member in packed:
+                part, name = (member.name.removeprefix("./").split("/") + ["", ""])[:2]
+                place = (part, name)
+                if not member.isfile() or part not in most or name not in CIFAR_CLASSES or taken.get(place, 0) >= most[part]:
+                    continue
+                taken[place] = taken.get(place, 0) + 1
+                picture = np.asarray(Image.open(io.BytesIO(packed.extractfile(member).read())).convert("RGB"))
+                if picture.shape != (32, 32, 3):
+                    raise Unusable(f"{archive.name}: {member.name} is not a picture of 32 x 32 pixels")
+                rows[part].append((member.name, CIFAR_CLASSES.index(name), picture))
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as problem:
+        raise Unusable(f"{archive.name} is damaged or no archive ({type(problem).__name__})") from None
+    if not rows["train"] or not rows["test"]:
+        raise Unusable(f"{archive.name} holds no files like train/cat/0001.jpg")
+    found = []
+    for part in ("train", "test"):
+        rows[part].sort(key=lambda row: row[0])  # the archive's order must not matter
+        found += [np.stack([row[2] for row in rows[part]]), np.array([row[1] for row in rows[part]], np.int64)]
+    return tuple(found)
+
+
+def _download_cifar(cache: Path, yes: bool) -> Path:
+    """The published archive, unpacked in the cache; asks before it downloads 170 MB."""
+    address, md5, size = CIFAR_ARCHIVE
+    archive = fetch([address], cache / address.rsplit("/", 1)[1], size=size, md5=md5, title="CIFAR-10", yes=yes)
+    folder = unpack(archive, cache / "cifar10", limit_mb=400) / CIFAR_BATCHES
+    if not folder.is_dir():
+        raise Unusable(f"{archive.name} holds no {CIFAR_BATCHES}")
+    os.replace(folder, cache / CIFAR_BATCHES)
+    shutil.rmtree(cache / "cifar10", ignore_errors=True)
+    archive.unlink(missing_ok=True)  # 170 MB that nobody needs twice
+    return cache
 
 
 # --- Texts ---
@@ -770,6 +1005,236 @@ def _made_up_reviews(dataset: Dataset) -> Reviews:
     return Reviews("\n".join(made_up) + "\n", "\n".join(words) + "\n", dataset.title, "standin", OURS)
 
 
+# --- Photos in folders ---
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
+LOOK_THROUGH = 1000  # so many photos are decoded once, to see that they are whole; of larger sets the ends of the files
+
+
+@dataclass(frozen=True, repr=False)
+class PhotoFolders:
+    """Photos in two trees of folders, one folder a class: `train/cat/anything.jpg`, `train/dog/...`, `test/cat/...`.
+
+    train, test are the two roots, as torchvision's ImageFolder takes them; read only, please. classes are the names of the
+    folders, sorted. n_train, n_test count the photos. source as in Images; license says whom to credit.
+    """
+
+    train: Path
+    test: Path
+    classes: tuple[str, ...]
+    n_train: int
+    n_test: int
+    name: str
+    source: str
+    license: str
+
+    def __repr__(self) -> str:
+        what = "drawings" if self.source == "standin" else "photos"
+        return (f"{self.name}: {SOURCE_WORDS[self.source]}, {self.n_train:,} training and {self.n_test:,} test {what}, "
+                f"license {self.license}")
+
+    def _copy(self) -> PhotoFolders:
+        return self  # nothing in it can be changed
+
+
+def cats_and_dogs() -> PhotoFolders:
+    """Photos of cats and dogs, as files: `photos = data.cats_and_dogs()`, then `ImageFolder(photos.train)`.
+
+    The real ones (`cats_dogs/{train,test}/{cat,dog}/*.jpg`) are used if COURSE_DATA_DIR or the cache has them; data/README.md
+    says where they come from. They are not downloaded. The stand-in is drawn by the course (`helpers/creatures.py`): 120
+    animals for training and 40 for testing, JPEG and PNG of 160 different sizes.
+    """
+    dataset = DATASETS["cats_and_dogs"]
+
+    def read(root: Path, source: str) -> PhotoFolders:
+        train, test = (root / file for file in dataset.files)
+        counts = [_count_photos(root, file, creatures.KINDS) for file in dataset.files]
+        return PhotoFolders(train, test, creatures.KINDS, *counts, dataset.title, source, dataset.license)
+
+    def stand_in() -> PhotoFolders:
+        cache = _writable_cache()
+        root = creatures.tree(cache and cache / "standins")
+        try:
+            counts = [_count_photos(root, part, creatures.KINDS) for part in ("train", "test")]
+        except Unusable:  # somebody changed the files in the cache: a fresh copy for this process
+            root = creatures.tree(None)
+            counts = [_count_photos(root, part, creatures.KINDS) for part in ("train", "test")]
+        return PhotoFolders(root / "train", root / "test", creatures.KINDS, *counts, dataset.title, "standin", OURS)
+
+    for key, found in list(_loaded.items()):  # unlike arrays, files can go away while Python runs
+        if isinstance(found, PhotoFolders) and not all((part / kind).is_dir() for part in (found.train, found.test)
+                                                       for kind in found.classes):
+            del _loaded[key]
+    return _load(dataset, read, stand_in)
+
+
+def _count_photos(root: Path, tree: str, classes: tuple[str, ...]) -> int:
+    """How many photos `root/tree` holds in the folders of its classes; Unusable names the first thing that is amiss."""
+    if not (root / tree).is_dir():
+        raise Unusable(f"{tree} is missing, or no folder")
+    found = sorted(entry.name for entry in (root / tree).iterdir() if entry.is_dir())
+    for name in classes:
+        if name not in found:
+            raise Unusable(f"{tree}/{name} is missing: there must be one folder for each class ({', '.join(classes)})")
+    if strange := [name for name in found if name not in classes]:
+        wanted = " and ".join(classes)
+        raise Unusable(f"{tree} has a folder {strange[0]!r}, and each folder would be a class: only {wanted} belong there")
+    photos: list[tuple[str, Path]] = []
+    for name in classes:
+        # torchvision walks into sub-folders too
+        mine = sorted(p for p in (root / tree / name).rglob("*") if p.suffix.lower() in PHOTO_ENDINGS and p.is_file())
+        if not mine:
+            raise Unusable(f"{tree}/{name} holds no photo ({', '.join(PHOTO_ENDINGS[:3])} and the like)")
+        photos += [(f"{tree}/{p.relative_to(root / tree).as_posix()}", p) for p in mine]
+    for name, path in photos:
+        if problem := _amiss(path, decode=len(photos) <= LOOK_THROUGH):
+            raise Unusable(f"{tree}: {problem} ({name})")
+    return len(photos)
+
+
+def _amiss(path: Path, decode: bool) -> str:
+    """What is wrong with a photo, in one line; "" if nothing is. Without ``decode`` only its two ends are looked at."""
+    from helpers.photos import UnusablePhoto, read_photo
+
+    if decode:
+        try:
+            read_photo(path, longest=32, smallest=1)  # JPEG is decoded at an eighth of its size
+        except UnusablePhoto as problem:
+            return str(problem)
+        return ""
+    with path.open("rb") as file:
+        head = file.read(4)
+        file.seek(-min(path.stat().st_size, 64), os.SEEK_END)
+        tail = file.read()
+    if head[:2] == b"\xff\xd8" and b"\xff\xd9" in tail or head == b"\x89PNG" and b"IEND" in tail:
+        return ""
+    return _amiss(path, decode=True)  # another format, bytes after the end, or damaged: look closely
+
+
+# --- Flowers, and pictures for style transfer ---
+
+FLOWERS_EACH = 150  # photographs of each class in fast mode; every fifth is for testing
+
+
+def flowers(side: int | None = None) -> Images:
+    """Flowers of five kinds, as squares: `flowers = data.flowers()`; `FLOWER_CLASSES` names the labels.
+
+    Arrays (n, side, side, 3) uint8, four fifths for training and one fifth for testing, all kinds alike; `side` is 96 pixels by
+    default, 224 in full mode. From `flower_photos/<kind>/*.jpg`: at most 150 of each kind in fast mode, in full mode all. They
+    are not downloaded. The stand-in is drawn by the course (`helpers/flowers.py`).
+    """
+    dataset = DATASETS["flowers"]
+    side = devices.budget(fast=96, full=224) if side is None else side
+    most = devices.budget(fast=FLOWERS_EACH, full=None)
+    if not 16 <= side <= 512:
+        raise ValueError(f"side must be 16 to 512 pixels, not {side}")
+
+    def read(root: Path, source: str) -> Images:
+        return Images(*_read_flowers(root, side, most), dataset.title, source, dataset.license)
+
+    def stand_in() -> Images:
+        cache = _writable_cache()
+        each = (FLOWERS_EACH * 4 // 5, FLOWERS_EACH // 5)
+        return Images(*flower_pictures.flowers(*each, side, cache=cache and cache / "standins"), dataset.title, "standin", OURS)
+
+    return _load(dataset, read, stand_in, variant=(side, most))
+
+
+def _read_flowers(root: Path, side: int, most: int | None) -> Arrays:
+    """The photographs in the middle square, scaled; which are for testing depends on their names only."""
+    pictures, labels = ([], []), ([], [])
+    for label, kind in enumerate(FLOWER_CLASSES):
+        folder = root / "flower_photos" / kind
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_ENDINGS and not p.name.startswith("."))
+        if len(files) < 5:
+            raise Unusable(f"flower_photos/{kind} holds {len(files)} photographs: at least 5 are needed")
+        chosen = np.random.default_rng(label).permutation(len(files))[:most]  # names are sorted by age: mix them
+        for place, number in enumerate(chosen):
+            test = place % 5 == 4
+            pictures[test].append(_square(files[number], side, f"flower_photos/{kind}/{files[number].name}"))
+            labels[test].append(label)
+    return tuple(a for part in (0, 1) for a in (np.stack(pictures[part]), np.array(labels[part], np.int64)))
+
+
+def _square(path: Path, side: int, name: str) -> np.ndarray:
+    """The middle square of a photo, side x side x 3; Unusable names what is amiss."""
+    from PIL import Image
+
+    from helpers.photos import UnusablePhoto, read_photo
+
+    try:
+        photo = read_photo(path, longest=4 * side, smallest=16)
+    except UnusablePhoto as problem:
+        raise Unusable(f"{problem} ({name})") from None
+    height, width = photo.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    square = Image.fromarray(photo[top : top + edge, left : left + edge])
+    return np.asarray(square.resize((side, side), Image.Resampling.LANCZOS))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StylePictures:
+    """Pictures to be painted, and paintings: name -> (height, width, 3) uint8, the best known first.
+
+    source as in Images. The arrays are yours.
+    """
+
+    contents: dict[str, np.ndarray]
+    styles: dict[str, np.ndarray]
+    name: str
+    source: str
+    license: str
+
+    def __repr__(self) -> str:
+        kind = "drawn by the course" if self.source == "standin" else "photographs and paintings"
+        return (f"{self.name}: {SOURCE_WORDS[self.source]}, {kind}: {', '.join(self.contents)}; {', '.join(self.styles)}; "
+                f"license {self.license}")
+
+    def _copy(self) -> StylePictures:
+        contents, styles = ({k: v.copy() for k, v in pictures.items()} for pictures in (self.contents, self.styles))
+        return StylePictures(contents, styles, self.name, self.source, self.license)
+
+
+def style_pictures(longest: int | None = None) -> StylePictures:
+    """Three photographs and four famous paintings: `pictures = data.style_pictures(longest=128)`, `pictures.styles["wave"]`.
+
+    `longest` scales each down to at most so many pixels on its longer side. All are public domain or CC0; they are downloaded
+    once, 2 MB. The stand-in is drawn by the course (`helpers/paintings.py`): a portrait, a cup, and three paintings.
+    """
+    from helpers.photos import UnusablePhoto, read_photo
+
+    dataset = DATASETS["style_pictures"]
+
+    def read(root: Path, source: str) -> StylePictures:
+        found: dict[str, dict[str, np.ndarray]] = {"content": {}, "style": {}}
+        for file in dataset.files:
+            _, part, name = file.split("/")
+            try:
+                found[part][name.split(".")[0]] = read_photo(root / file, longest)
+            except UnusablePhoto as problem:
+                raise Unusable(str(problem)) from None
+        return StylePictures(found["content"], found["style"], dataset.title, source, dataset.license)
+
+    def stand_in() -> StylePictures:
+        contents, styles = ({name: _shrunk(draw(), longest) for name, draw in drawings.items()}
+                            for drawings in (paintings.CONTENTS, paintings.STYLES))
+        return StylePictures(contents, styles, dataset.title, "standin", OURS)
+
+    return _load(dataset, read, stand_in, variant=longest)
+
+
+def _shrunk(picture: np.ndarray, longest: int | None) -> np.ndarray:
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    if longest is None or max(height, width) <= longest:
+        return picture
+    scale = longest / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
 # --- What is there ---
 
 
@@ -858,7 +1323,7 @@ def _get(name: str, yes: bool) -> int:
         print("Nothing was downloaded.")
         return 1
     try:
-        cache = _download(dataset)
+        cache = _download(dataset, yes=True) if dataset.size_mb > ASK_ABOVE_MB else _download(dataset)
     except (Unusable, OSError) as problem:
         print(f"{dataset.title}: not downloaded ({_reason(problem)}).")
         return 1

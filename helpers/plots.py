@@ -42,23 +42,24 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = N
     return fig, axes
 
 
-def show(fig, alt: str, dpi: int = 100) -> None:
+def show(fig, alt: str, dpi: int = 100, colors: int = 256) -> None:
     """Show a figure with a text that says what is to be seen; the text is stored as alt text and printed as a caption.
 
-    Args: fig, a matplotlib Figure; alt, one or two plain sentences; dpi, dots per inch.
+    Args: fig, a matplotlib Figure; alt, one or two plain sentences; dpi, dots per inch; colors, at most so many: a figure full
+    of photos takes half the bytes with 64.
     """
     from IPython.display import Markdown, display
 
     if not alt.strip():
         raise ValueError("plots.show needs a text that says what the figure shows: alt=...")
-    picture = png(fig, dpi)
+    picture = png(fig, dpi, colors)
     # JupyterLab does not read the alt text, so the caption says it too.
     display({"image/png": picture, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
     display(Markdown(f"*{alt}*"))
 
 
-def png(fig, dpi: int = 100) -> bytes:
-    """The figure as PNG bytes in 256 colors, a third of the size of full color, so that notebooks stay small.
+def png(fig, dpi: int = 100, colors: int = 256) -> bytes:
+    """The figure as PNG bytes in 256 colors or fewer, a third of the size of full color, so that notebooks stay small.
 
     There is no time stamp in it: the same figure gives the same bytes.
     """
@@ -67,7 +68,7 @@ def png(fig, dpi: int = 100) -> bytes:
     full, small = io.BytesIO(), io.BytesIO()
     fig.savefig(full, format="png", dpi=dpi)
     picture = Image.open(full).convert("RGB")
-    picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    picture.quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()
 
 

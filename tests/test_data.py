@@ -634,7 +634,8 @@ def test_sources(tiny, house, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(data.DATASETS, "anna", later)
     found = {name: (source, note) for name, source, note in data.sources()}
     assert found["mnist"][0] == found["anna"][0] == "your folder" and "later lesson" in found["anna"][1]
-    assert found["cifar10"][0] == "stand-in" and "not in COURSE_DATA_DIR" in found["cifar10"][1]
+    assert found["flowers"] == ("stand-in", "drawn by the course")
+    assert found["squeezenet"][0] == "stand-in" and "not in COURSE_DATA_DIR" in found["squeezenet"][1]
     monkeypatch.setenv("COURSE_DATA", "standin")
     assert {source for _, source, _ in data.sources()} == {"stand-in"}
     monkeypatch.delenv("COURSE_DATA")

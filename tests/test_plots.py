@@ -41,6 +41,18 @@ def test_the_same_figure_gives_the_same_bytes():
     assert draw() == draw()
 
 
+def test_fewer_colors_take_fewer_bytes():
+    import io
+
+    from PIL import Image
+
+    fig, ax = plots.figure(size=(2, 2))
+    ax.imshow(np.random.default_rng(0).random((90, 90, 3)))
+    many, few = plots.png(fig), plots.png(fig, colors=16)
+    assert len(few) < len(many)
+    assert len(Image.open(io.BytesIO(few)).getcolors()) <= 16
+
+
 @pytest.mark.parametrize(("w", "b"), [((2, 1), -1), ((1, 3), -1), ((0, 1), -0.5), ((1, 0), -0.25), ((-1, 2), 0.1)])
 def test_a_line_is_where_the_score_is_0_and_leaves_the_view_alone(w, b):
     fig, ax = plots.figure()

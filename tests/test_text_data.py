@@ -108,4 +108,4 @@ def test_a_download_lands_in_the_cache(places, tmp_path, monkeypatch):
 def test_each_download_says_where_from():
     for dataset in data.DATASETS.values():
         for file in dataset.files if dataset.download else ():
-            assert file in data.PUBLISHED_TEXTS or "ubyte" in file or dataset.name == "cifar10"
+            assert file in (data.PUBLISHED_TEXTS | data.PUBLISHED_PICTURES) or "ubyte" in file or dataset.name == "cifar10"
