@@ -365,7 +365,8 @@ def _predict_with_grad(model, vocab, text, seq_length):
     ids = [vocab[w] for w in "".join(c for c in text.lower() if c not in string.punctuation).split() if w in vocab][:seq_length]
     was = model.training
     model.eval()
-    p = model(torch.tensor([[0] * (seq_length - len(ids)) + ids])).sigmoid().detach().item()
+    device = next(model.parameters()).device
+    p = model(torch.tensor([[0] * (seq_length - len(ids)) + ids], device=device)).sigmoid().detach().item()
     model.train(was)
     return p
 
