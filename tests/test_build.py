@@ -118,6 +118,16 @@ def test_comments_and_docstrings_do_not_make_a_lesson_stale(tmp_path):
     b.write_text('"""Other."""\n# comment\ndef f():\n    return 1\n')
     c.write_text("def f():\n    return 2\n")
     assert build._bare_code(a) == build._bare_code(b) != build._bare_code(c)
+    assert "[]" not in build._bare_code(a), "what is empty differs from one Python to the next"
+
+
+def test_a_new_lesson_makes_only_the_lesson_stale_that_shows_the_list(monkeypatch):
+    ordinary = make(("code", "from helpers.progress import Progress"))
+    listing = make(("code", "from helpers.lessons import start_here"))
+    before = build.fingerprint(ordinary), build.fingerprint(listing)
+    monkeypatch.setattr(build, "LESSONS", build.LESSONS[:-1])
+    assert build.fingerprint(ordinary) == before[0]
+    assert build.fingerprint(listing) != before[1]
 
 
 def test_the_table_names_every_lesson_that_is_here():
