@@ -32,7 +32,8 @@ def points(n: int = N) -> TensorDataset:
 
 def start() -> tuple[int, int, torch.device]:
     """Join the group: who am I (rank), how many are we (world size), and which device is mine?"""
-    cuda = torch.cuda.is_available() and os.environ.get("COURSE_DEVICE", "cuda") == "cuda"
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # processes on this machine: nccl wants a GPU for each
+    cuda = torch.cuda.device_count() >= here and os.environ.get("COURSE_DEVICE", "cuda") == "cuda"
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")  # torchrun sets all five; without it we are alone
     os.environ.setdefault("MASTER_PORT", "0")
