@@ -4,7 +4,8 @@ A network 784-512-512-10 learns from stand-in digits alone and is tested on the 
 stand-ins; the multiclass perceptron of lesson 01 shows that the stand-ins are neither trivial nor hopeless
 for one linear layer. Needs the real digits (COURSE_DATA_DIR, or a download). Half a minute a seed on a core.
 Of the stand-in garments it measures that a linear layer gets 70 to 85 % right and the network at least three points more.
-With --creatures it measures the drawn cats and dogs alone: a small ConvNet learns them from 120 pictures, a linear layer and
+With --flowers it measures the drawn flowers and patterns alone: linear probes of pixels, of the course's network and of an
+untrained one. With --creatures the drawn cats and dogs: a small ConvNet learns them from 120 pictures, a linear layer and
 the dense network of lesson 08 stay near chance on fresh ones. Half a minute a seed.
 Exits with 1 if a figure misses its mark.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import creatures, data, standins
+from helpers import creatures, data, flowers, standins
 
 MARKS = {
     "real": (0.80, 1.0),
@@ -26,6 +27,14 @@ MARKS = {
     "creatures, ConvNet 64 x 64": (0.85, 1.0),
     "creatures, dense 32 x 32": (0.40, 0.65),
     "creatures, linear 32 x 32": (0.40, 0.65),
+    "flowers, pixels": (0.10, 0.35),
+    "flowers, all stages": (0.75, 1.0),
+    "flowers, last stage": (0.55, 0.80),
+    "flowers, untrained": (0.30, 0.60),
+    "patterns, pixels": (0.10, 0.35),
+    "patterns, all stages": (0.55, 1.0),
+    "patterns, last stage": (0.35, 0.80),
+    "patterns, untrained": (0.10, 0.45),
 }  # lowest and highest allowed
 
 
@@ -152,6 +161,66 @@ def measure_creatures(seeds: list[int]) -> int:
     return 1 if missed else 0
 
 
+def flower_probe(X, y, X_test, y_test, epochs: int = 100) -> float:
+    """Accuracy of softmax regression on standardized features: X (n, C) float32, y (n,)."""
+    import torch
+
+    torch.manual_seed(0)
+    mean, std = X.mean(0), X.std(0) + 1e-6
+    X, X_test = (X - mean) / std, (X_test - mean) / std
+    model = torch.nn.Linear(X.shape[1], int(y.max()) + 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(X)).split(50):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(X[rows]), y[rows]).backward()
+            optimizer.step()
+    return (model(X_test).argmax(1) == y_test).float().mean().item()
+
+
+def stage_averages(backbone, images):
+    """Averages over space at the end of each stage, and of the last stage alone: images (n, side, side, 3) uint8."""
+    import torch
+
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (backbone.mean, backbone.std))
+    found = []
+    for x in images.split(100):
+        x, stages = (x.permute(0, 3, 1, 2) / 255 - mean) / std, []
+        with torch.no_grad():
+            for layer in backbone.features:
+                if isinstance(layer, torch.nn.MaxPool2d):
+                    stages.append(x.mean((2, 3)))
+                x = layer(x)
+        found.append((torch.cat([*stages, x.mean((2, 3))], 1), x.mean((2, 3))))
+    return tuple(torch.cat(part) for part in zip(*found, strict=True))
+
+
+def measure_flowers(seeds: list[int]) -> int:
+    """Linear probes, 600 drawings for training and 150 for testing (both kinds of drawing), by the keys of MARKS."""
+    import torch
+
+    from helpers.models import load_backbone
+
+    missed = 0
+    for what, draw in (("flowers", flowers.flowers), ("patterns", flowers.patterns)):
+        for seed in seeds:
+            X, y, X_test, y_test = (torch.from_numpy(a) for a in draw(120, 30, seed=seed))
+            trained, untrained = ([stage_averages(load_backbone(name), z) for z in (X, X_test)] for name in ("tiny", "random"))
+            pixels = [torch.nn.functional.avg_pool2d(z.permute(0, 3, 1, 2).float(), 3).flatten(1) for z in (X, X_test)]
+            figures = {
+                "pixels": flower_probe(pixels[0], y, pixels[1], y_test, epochs=30),
+                "all stages": flower_probe(trained[0][0], y, trained[1][0], y_test),
+                "last stage": flower_probe(trained[0][1], y, trained[1][1], y_test),
+                "untrained": flower_probe(untrained[0][0], y, untrained[1][0], y_test),
+            }
+            for name, value in figures.items():
+                low, high = MARKS[f"{what}, {name}"]
+                missed += not low <= value <= high
+                kept = "yes" if low <= value <= high else "NO"
+                print(f"seed {seed}, {what}, {name}: {value:.4f} (must be {low} to {high}: {kept})", flush=True)
+    return 1 if missed else 0
+
+
 def contact_sheet(path: Path, X: np.ndarray, y: np.ndarray, columns: int = 26) -> None:
     """Write the first images of every digit, a row each, black on white."""
     import matplotlib.image
@@ -171,10 +240,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--sheet", type=Path, help="write a contact sheet of stand-ins to this PNG file")
     parser.add_argument("--creatures", action="store_true", help="measure the drawn cats and dogs only")
+    parser.add_argument("--flowers", action="store_true", help="measure the drawn flowers and patterns only")
     args = parser.parse_args(argv)
 
     if args.creatures:
         return measure_creatures(args.seeds)
+    if args.flowers:
+        return measure_flowers(args.seeds)
     real = data.mnist()
     if real.source == "standin":
         print("The real digits are needed: set COURSE_DATA_DIR, or go online.")

@@ -57,7 +57,9 @@ def dtype_name(value) -> str:
 def describe(value: object, limit: int = 8) -> str:
     """A short description: ``float64 array (7, 2)``, ``[1. 2.] float64 array``, ``3``, ``a generator``, ``None``."""
     if isinstance(value, Raised):
-        return f"raises {value.kind}" + (f": {value.text}" if value.text else "")
+        text = " ".join(value.text.split())
+        text = text if len(text) <= 240 else text[:237] + "..."  # load_state_dict names every tensor that does not fit
+        return f"raises {value.kind}" + (f": {text}" if text else "")
     if isinstance(value, np.ndarray) or is_tensor(value):
         word = "tensor" if is_tensor(value) else "array"
         shape = tuple(value.shape)
@@ -93,14 +95,23 @@ def describe(value: object, limit: int = 8) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _number(value) -> str:
+def _number(value, digits: int = 6) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}" if abs(value - round(value, 6)) > 1e-12 * abs(value) else repr(value)
+        return f"{value:.{digits}g}" if abs(value - round(value, 6)) > 1e-12 * abs(value) else repr(value)
     return str(value)
 
 
-def show_numbers(value) -> str:
-    return np.array2string(as_array(value), precision=4, separator=", ", suppress_small=False).replace("\n", "")
+def show_numbers(value, digits: int = 4) -> str:
+    return np.array2string(as_array(value), precision=digits, separator=", ", suppress_small=False).replace("\n", "")
+
+
+def _told_apart(show, asked, got, *digits: int) -> tuple[str, str]:
+    """Both values as text, with the fewest of these ``digits`` that show a difference."""
+    for count in digits:
+        texts = show(asked, count), show(got, count)
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def snapshot(value):
@@ -167,6 +178,9 @@ def _number_difference(asked, got, rtol, atol, nan_equal):
         return None if nan_equal and asked != asked and got != got else shown
     if asked == got or abs(got - asked) <= atol + rtol * abs(asked):
         return None
+    if shown.asked == shown.got:
+        asked_plain, got_plain = (v.item() if isinstance(v, np.generic) else v for v in (asked, got))
+        shown = Difference(*_told_apart(_number, asked_plain, got_plain, 9, 12, 17))
     return Difference(shown.asked, shown.got, _pattern(np.array([asked]), np.array([got]), rtol))
 
 
@@ -250,12 +264,12 @@ def _place_of_difference(a, g, wrong, rtol, kind):
         first = [int(i) for i in np.argwhere(np.isnan(g))[0]]
         count = int(np.isnan(g).sum())
         return Difference(kind, f"NaN at {first}" + (f" and {count - 1} more" if count > 1 else ""),
-                          "NaN comes from inf - inf, 0 / 0 or the logarithm of a negative number.")
+                          "NaN comes from inf - inf, 0 / 0, or the root or logarithm of a negative number.")
     if a.size <= 8:
-        asked_text, got_text = show_numbers(a), show_numbers(g)
+        asked_text, got_text = _told_apart(show_numbers, a, g, 4, 8, 12, 16)
     else:
-        asked_text = f"{_number(a[place].item())}{at}"
-        got_text = f"{_number(g[place].item())}{at} ({int(wrong.sum())} of {wrong.size} entries differ)"
+        asked_text, got_text = _told_apart(_number, a[place].item(), g[place].item(), 6, 9, 12, 17)
+        asked_text, got_text = f"{asked_text}{at}", f"{got_text}{at} ({int(wrong.sum())} of {wrong.size} entries differ)"
     return Difference(asked_text, got_text, _pattern(a, g, rtol))
 
 

@@ -70,3 +70,21 @@ def test_a_snapshot_does_not_follow_later_changes():
     copy = snapshot({"a": [inner]})
     inner += 1
     assert copy["a"][0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("asked", "got"), [
+    (1.25, 1.25 + 3e-8), (np.array([1.463, -0.7]), np.array([1.463 + 4e-8, -0.7])), (np.arange(9.0), np.arange(9.0) + 1e-7),
+    (np.float64(1 / 3), np.float64(1 / 3 + 1e-8)),
+])
+def test_numbers_that_differ_are_printed_so_that_one_sees_it(asked, got):
+    found = difference(asked, got)
+    assert found.asked.split(" at ")[0] != found.got.split(" at ")[0]
+
+
+def test_a_nan_may_come_from_a_root():
+    assert "root" in difference(np.array([1.0, 2.0]), np.array([1.0, np.nan])).likely
+
+
+def test_long_exceptions_are_cut():
+    text = describe(Raised("RuntimeError", "Error(s) in loading:\n\t" + "size mismatch\n\t" * 100))
+    assert len(text) < 270 and "\n" not in text and text.startswith("raises RuntimeError: Error(s) in loading: size mismatch")

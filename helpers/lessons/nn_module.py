@@ -130,8 +130,8 @@ def _observe_scores(net, x, scores, see) -> None:
         see.fact(f"gradient of {name}", "none" if p.grad is None else p.grad, rtol=1e-3)
 
 
-def _network(*, last=None, bend="relu", in_list=False, rows=-1):
-    """784-128-64-10 by matrix products, with one part changed for the mistakes below."""
+def _network(*, last=None, bend="relu", bends_after=(1, 2), in_list=False, rows=-1, flat=(1,), opened=True):
+    """784-128-64-10 from the functions of PyTorch, with one part changed for the mistakes below."""
     import torch
     from torch import nn
 
@@ -139,7 +139,8 @@ def _network(*, last=None, bend="relu", in_list=False, rows=-1):
 
     class Products(nn.Module):
         def __init__(self):
-            super().__init__()
+            if opened:
+                super().__init__()
             layers = [nn.Linear(i, o) for i, o in zip(_SIZES, _SIZES[1:], strict=False)]
             if in_list:
                 self.layers = layers
@@ -147,10 +148,10 @@ def _network(*, last=None, bend="relu", in_list=False, rows=-1):
                 self.fc1, self.fc2, self.fc3 = layers
 
         def forward(self, x):
-            x = x.flatten(1) if rows == -1 else x.view(rows, -1)
-            for layer in (self.fc1, self.fc2):
-                x = bends[bend](torch.einsum("ni,oi->no", x, layer.weight) + layer.bias)
-            x = torch.einsum("ni,oi->no", x, self.fc3.weight) + self.fc3.bias
+            x = x.view(rows, -1) if rows != -1 else x.flatten(*flat) if flat is not None else x
+            for k, layer in enumerate((self.fc1, self.fc2, self.fc3), 1):
+                x = torch.nn.functional.linear(x, layer.weight, layer.bias)
+                x = bends[bend](x) if k in bends_after else x
             return last(x, dim=1) if last else x
 
     return Products()
@@ -177,19 +178,31 @@ Network = Exercise(
     expected=_network,
     kind="class",
     mistakes=[
-        Mistake("The rows of the output sum to one in probability: return the raw scores, without softmax or log-softmax.",
+        Mistake("Each row sums to 1: these are probabilities, or their logarithms. Return the raw scores, without softmax.",
                 _class_that_makes(_network_with, "softmax"),
                 when=lambda facts: facts["a row of scores"] in ("sums to 1", "sums to 1 after exp")),
         Mistake("0 parameters registered: layers in a Python list are invisible to the module. Assign each to an attribute.",
                 _class_that_makes(_network, in_list=True),
                 when=lambda facts: facts["registered parameters"].startswith("0 ")),
         Mistake("It works only for a batch of 64: keep the first dimension whatever it is, and flatten the others.",
-                _class_that_makes(_network, rows=64), when=lambda facts: _raised(facts, "[64, -1]")),
+                _class_that_makes(_network, rows=64), when=lambda facts: _raised(facts, "[64, ")),
         Mistake("The network is linear: f(2x) − f(0) = 2 (f(x) − f(0)). A ReLU belongs after fc1 and after fc2.",
                 _class_that_makes(_network, bend="none"),
                 when=lambda facts: facts["f(2x) − f(0) is"] == "2 (f(x) − f(0))"),
         Mistake("The hidden values all lie in 0..1: ReLU was asked, and this is the sigmoid.",
                 _class_that_makes(_network, bend="sigmoid")),
+        Mistake("A ReLU follows the last layer: no score is negative. fc3 returns raw scores.",
+                _class_that_makes(_network, bends_after=(1, 2, 3))),
+        Mistake("There is no ReLU after fc2: without a bend, fc2 and fc3 are one matrix product.",
+                _class_that_makes(_network, bends_after=(1,))),
+        Mistake("There is no ReLU after fc1: without a bend, fc1 and fc2 are one matrix product.",
+                _class_that_makes(_network, bends_after=(2,))),
+        Mistake("84 × 28: the images are still (3, 1, 28, 28). Flatten them to (3, 784) before fc1; dimension 0, the batch, stays.",
+                _class_that_makes(_network, flat=None), when=lambda facts: _raised(facts, "(84x28")),
+        Mistake("1 × 2352: all three images were flattened into one row. Start at dimension 1, so that the batch stays.",
+                _class_that_makes(_network, flat=()), when=lambda facts: _raised(facts, "(1x2352")),
+        Mistake("Nobody has opened the module's books: a constructor begins with super().__init__(), as in section 3.",
+                _class_that_makes(_network, opened=False), when=lambda facts: _raised(facts, "before Module.__init__")),
     ],
     hints=[
         "Layers with weights belong to the constructor, their order belongs to forward.",
@@ -257,19 +270,21 @@ def _observe_mlp(make_mlp, see):
         see.fact(f"{asked}: two passes in training mode", "are the same" if alike else "differ")
 
 
-def _mlp(sizes, activation=None, p=0.0, *, at_the_end=False, cut=0, on_input=False, called=True):
+def _mlp(sizes, activation=None, p=0.0, *, at_the_end=False, cut=0, on_input=False, called=True, starred=True, flat=True,
+         drops=True, drops_first=False):
     """The parts one by one, with one of them changed for the mistakes below."""
     from torch import nn
 
     activation = activation or nn.ReLU
     pairs = list(zip(sizes, sizes[1:], strict=False))
     pairs = pairs[:len(pairs) - cut]
-    layers = [nn.Flatten()] + [nn.Dropout(p)] * on_input
+    layers = [nn.Flatten()] * flat + [nn.Dropout(p)] * on_input
     for place, (i, o) in enumerate(pairs, 1):
         layers.append(nn.Linear(i, o))
         if place < len(sizes) - 1 or at_the_end:
-            layers += [activation() if called else activation, nn.Dropout(p)]
-    return nn.Sequential(*layers)
+            pair = [activation() if called else activation, *[nn.Dropout(p)] * drops]
+            layers += pair[::-1] if drops_first else pair
+    return nn.Sequential(*layers) if starred else nn.Sequential(layers)
 
 
 def _reference_mlp(sizes, activation=None, p=0.0):
@@ -298,8 +313,17 @@ make_mlp = Exercise(
                 and "Linear 5-3" not in facts[f"{_FIRST_MLP}: its parts in order"]),
         Mistake("Input pixels are dropped: dropout follows hidden activations only.", _mlp_mistake(on_input=True),
                 when=lambda facts: facts[f"{_DROPPING_MLP}: its parts in order"].startswith(("Flatten, Dropout", "Dropout"))),
+        Mistake("nn.Sequential takes the layers one by one: unpack the list with a star.", _mlp_mistake(starred=False),
+                when=lambda facts: _raised(facts, "list is not a Module") or _raised(facts, "tuple is not a Module")),
         Mistake("A class is no layer: pass an instance, activation().", _mlp_mistake(called=False),
                 when=lambda facts: _raised(facts, "is not a Module subclass")),
+        Mistake("Flatten is missing: images must become rows before the first linear layer.", _mlp_mistake(flat=False),
+                when=lambda facts: facts[f"{_FIRST_MLP}: its parts in order"].startswith("Linear")),
+        Mistake("Dropout is missing: p asks for it after each activation.", _mlp_mistake(drops=False),
+                when=lambda facts: facts[f"{_DROPPING_MLP}: its parts in order"]
+                == "Flatten, Linear 20-9, ReLU, Linear 9-8, ReLU, Linear 8-11"),
+        Mistake("Dropout comes before the activation: the order is linear, activation, dropout.", _mlp_mistake(drops_first=True),
+                when=lambda facts: "Dropout 0.3, ReLU" in facts[f"{_DROPPING_MLP}: its parts in order"]),
     ],
     hints=[
         "The pairs (in, out) are neighbors in the list.",
@@ -348,13 +372,41 @@ def _reference_functional(state, x):
 
 def _functional_mistake(change: str):
     def functional_forward(state, x):
+        if change == "module":
+            net = _network()
+            net.load_state_dict(state)
+            return net(x)
         x = x.reshape(-1, 784) if change == "hard-coded" else x.flatten(1)
         for k in (1, 2, 3):
             W, b = state[f"fc{k}.weight"], state[f"fc{k}.bias"]
+            W, b = (W.detach(), b.detach()) if change == "cut off" else (W, b)
             x = x @ W + b if change == "not transposed" else (x + b) @ W.T if change == "bias first" else x @ W.T + b
-            x = x if k == 3 and change != "relu last" else x.relu()
+            x = x if change == "no relu" or (k == 3 and change != "relu last") else x.relu()
         return x
     return functional_forward
+
+
+def _without_bias(state, x):
+    for k in (1, 2, 3):
+        x = x.flatten(1) @ state[f"fc{k}.weight"].T
+        x = x.relu() if k < 3 else x
+    return x
+
+
+@functools.cache
+def _first_scores():
+    """What the first case asks for."""
+    state = _state((5, 5, 5, 5), seed=20)
+    return _cpu(_reference_functional(state, _normal(3, 5, seed=3)))
+
+
+_FIRST_STATE = "state of sizes 5-5-5-5, x (3, 5)"
+
+
+def _cut_off(facts: dict) -> bool:
+    """Right scores, but no gradient reaches some entry."""
+    return _close(facts[_FIRST_STATE], _first_scores()) and any(
+        isinstance(value, str) and value == "none" for label, value in facts.items() if label.startswith(_FIRST_STATE))
 
 
 functional_forward = Exercise(
@@ -366,7 +418,14 @@ functional_forward = Exercise(
                 _functional_mistake("not transposed")),
         Mistake("No score is negative: the last layer returns raw scores, without ReLU.", _functional_mistake("relu last")),
         Mistake("The bias belongs after the product: it has the size of the output.", _functional_mistake("bias first")),
-        Mistake("It fails for 12 inputs because 784 is written in: flatten(1) needs no number.", _functional_mistake("hard-coded"),
+        Mistake("Here no module is built or filled: use the tensors in `state` themselves, with F.linear.", _functional_mistake("module"),
+                when=lambda facts: _raised(facts, "loading state_dict")),
+        Mistake("The biases are missing: each layer is x Wᵀ + b.", _without_bias),
+        Mistake("No layer bends: ReLU follows the first two.", _functional_mistake("no relu")),
+        Mistake("The scores are right, but cut off from the graph (`.data`, `detach`, `no_grad`?): use the entries of `state` themselves.",
+                _functional_mistake("cut off"), when=_cut_off),
+        Mistake("It fails for other numbers of inputs, because 784 is written in: flatten(1) needs no number.",
+                _functional_mistake("hard-coded"),
                 when=lambda facts: _raised(facts, "784")),
     ],
     hints=[
@@ -401,7 +460,7 @@ def _observe_nll(nll_from_logits, see):
              ("logits (6, 4)", _normal(6, 4, seed=1, scale=2.5), [3, 0, 2, 2, 1, 0]),
              ("logits (1, 5)", _normal(1, 5, seed=2, scale=1.5), [3]),
              ("logits (3, 4), float64", _normal(3, 4, seed=3, scale=3, dtype="float64"), [1, 3, 0]),
-             ("rows [1000, 0, −1000] and [−1000, −1001, −999], targets 2 and 0",
+             (_FAR_ROWS,
               _tensor([[1000.0, 0.0, -1000.0], [-1000.0, -1001.0, -999.0]]), [2, 0]))
     for asked, logits, targets in cases:
         target = _tensor(targets).to(logits.device)
@@ -410,6 +469,9 @@ def _observe_nll(nll_from_logits, see):
         if not is_tensor(loss) or loss.ndim:
             return
         if loss.requires_grad:
+            if getattr(loss.grad_fn, "_saved_self_sym_sizes", None) == (6, 6):
+                see.remark("But look at the shapes: (N,) less (N, 1) became (N, N) on the way, the trap of question 8. Only its mean is the "
+                           "same.")
             loss.backward()
             see.fact(f"{asked}: computed by", _calls_a_loss(loss), implied="your own formula")
         see.fact(f"{asked}: gradient", "none" if leaf.grad is None else leaf.grad, atol=1e-3 if "1000" in asked else 1e-6)
@@ -420,6 +482,17 @@ def _reference_nll(logits, target):
     import torch.nn.functional as F
 
     return F.cross_entropy(logits, target)
+
+
+_FAR_ROWS = "rows [1000, 0, −1000] and [−1000, −1001, −999], targets 2 and 0"
+
+
+def _far_loss(facts: dict) -> float:
+    """The loss of the large logits where the other cases are right, else 0."""
+    import torch.nn.functional as F
+
+    worked = F.cross_entropy(_tensor(WORKED_LOGITS), _tensor(WORKED_TARGETS)).item()
+    return float(facts[_FAR_ROWS]) if _close(facts["the logits of the table, targets 2 and 1"], worked) else 0.0
 
 
 def _nll_with(logits, target, *, dim=1, reduce="mean", sign=-1.0):
@@ -439,6 +512,18 @@ nll_from_logits = Exercise(
         Mistake("A negative loss: minus the log-probability.", lambda logits, target: _nll_with(logits, target, sign=1.0)),
         Mistake("Softmax twice: the loss is too flat, about 1.064 where 1.092 is due. Pass logits once.",
                 lambda logits, target: _nll_with(logits.softmax(dim=1), target)),
+        Mistake("Every row takes the entries of all targets, logits[:, target]: give each row its own, with an index for the row too.",
+                lambda logits, target: logits.logsumexp(dim=1).mean() - logits[:, target].mean(),
+                when=lambda facts: _close(facts["the logits of the table, targets 2 and 1"], 1.9418, rtol=1e-4)),
+        Mistake("−inf: the largest of all logits is subtracted, so a whole row can underflow. Each row needs its own maximum.",
+                lambda logits, target: (logits - logits.max()).exp().sum(dim=1).log().mean()
+                - (logits - logits.max())[range(len(target)), target].mean(), when=lambda facts: _far_loss(facts) == -math.inf),
+        Mistake("e to the power 1000 overflows to inf, e to the power −1000 is 0: let logsumexp do both steps.",
+                lambda logits, target: logits.exp().sum(dim=1).log().mean() - logits[range(len(target)), target].mean(),
+                when=lambda facts: math.isnan(_far_loss(facts))),
+        Mistake("One loss for each sample: average them into one number.",
+                lambda logits, target: logits.logsumexp(dim=1) - logits[range(len(target)), target],
+                when=lambda facts: tuple(facts["the logits of the table, targets 2 and 1"].shape) == (2,)),
         Mistake("This calls PyTorch's own loss. Right numbers, but here you are to write the formula yourself.", _reference_nll,
                 when=lambda facts: "a loss function of PyTorch" in facts.values()),
     ],
@@ -468,6 +553,7 @@ def _observe_binary(binary_pairings, see):
                           changes_inputs=True, parts=_THREE_LOSSES)
         if not isinstance(losses, tuple | list) or len(losses) != 3:
             return
+        see.fact(f"{asked}: the losses are", _computations(losses), implied="three computations")
         for name, loss in zip(_THREE_LOSSES, losses, strict=True):
             score.grad = None
             if is_tensor(loss) and loss.requires_grad and loss.ndim == 0:
@@ -481,12 +567,28 @@ def _observe_binary(binary_pairings, see):
             see.fact(f"{_FAR}: the loss {name}", loss, rtol=1e-4)
 
 
-def _reference_binary(score, target):
-    """max(s, 0) − s t + log(1 + exp(−|s|)), three times."""
-    import torch
+def _computations(losses) -> str:
+    """Whether three losses come from three graphs; the kinds of their operations, in order, tell."""
+    graphs = []
+    for loss in losses:
+        found, node = [], getattr(loss, "grad_fn", None)
+        waiting = [node] if node is not None else []
+        while waiting and len(found) < 100:
+            node = waiting.pop()
+            found.append(node.name())
+            waiting += [parent for parent, _ in node.next_functions if parent is not None]
+        graphs.append(tuple(found))
+    return "three computations" if len(set(graphs)) == 3 or () in graphs else "one of them more than once"
 
-    loss = (torch.maximum(score, score * 0) - score * target + (-score.abs()).exp().log1p()).mean()
-    return loss, loss, loss
+
+def _reference_binary(score, target):
+    """max(s, 0) − s t + log(1 + exp(−|s|)), written in three ways."""
+    import torch
+    import torch.nn.functional as F
+
+    zero = torch.zeros_like(score)
+    return ((torch.maximum(score, zero) - score * target + (-score.abs()).exp().log1p()).mean(),
+            (F.softplus(score) - score * target).mean(), (torch.logaddexp(score, zero) - score * target).mean())
 
 
 def _binary_with(score, target, change: str):
@@ -494,12 +596,16 @@ def _binary_with(score, target, change: str):
     import torch.nn.functional as F
 
     zero = torch.zeros_like(score)
-    two = {"mirrored": torch.stack([-score, score], 1), "swapped": torch.stack([score, zero], 1)}.get(change, torch.stack([zero, score], 1))
-    third = (F.cross_entropy(score[:, None], target[:, None]) if change == "one column" else
+    two = {"mirrored": torch.stack([-score, score], 1), "swapped": torch.stack([score, zero], 1),
+           "probabilities": torch.stack([1 - score.sigmoid(), score.sigmoid()], 1)}.get(change, torch.stack([zero, score], 1))
+    third = (F.cross_entropy(score, target) if change == "no columns" else
+             F.cross_entropy(score[:, None], target[:, None]) if change == "one column" else
              F.cross_entropy(two, target if change == "float" else target.long()))
     first = F.binary_cross_entropy_with_logits(score.sigmoid() if change == "twice" else score, target)
     second = F.binary_cross_entropy(score.sigmoid(), target)
-    return (second, first, third) if change == "reordered" else (first, second, third)
+    if change == "with logits twice":
+        second = F.binary_cross_entropy_with_logits(score.sigmoid(), target)
+    return {"reordered": (second, first, third), "one": (first,) * 3}.get(change, (first, second, third))
 
 
 def _binary_mistake(change: str):
@@ -521,6 +627,15 @@ binary_pairings = Exercise(
                 when=lambda facts: _close(facts[_WORKED_BINARY][2], _mirrored())),
         Mistake("The sigmoid is applied twice: the with-logits form takes the raw score.", _binary_mistake("twice"),
                 when=lambda facts: _close(facts[_WORKED_BINARY][0], 0.6383, rtol=1e-3)),
+        Mistake("The second loss applies the sigmoid twice: F.binary_cross_entropy is the one that takes probabilities.",
+                _binary_mistake("with logits twice"), when=lambda facts: _close(facts[_WORKED_BINARY][1], 0.6383, rtol=1e-3)),
+        Mistake("The third loss gets the probabilities [1 − p, p] for logits, the most common bug of all. It wants the logits [0, s].",
+                _binary_mistake("probabilities"), when=lambda facts: _close(facts[_WORKED_BINARY][2], 0.7231, rtol=1e-3)),
+        Mistake("Without columns, cross_entropy takes the N samples for N classes of one sample: give it a row of two logits for each.",
+                _binary_mistake("no columns"), when=lambda facts: _close(facts[_WORKED_BINARY][2], 3.8306, rtol=1e-3)),
+        Mistake("The numbers are right, but one computation is returned more than once: three ways are asked for.", _binary_mistake("one"),
+                when=lambda facts: facts[f"{_WORKED_BINARY}: the losses are"] == "one of them more than once"
+                and all(_close(loss, 0.9471, rtol=1e-4) for loss in facts[_WORKED_BINARY])),
         Mistake("The two columns are swapped: class 1 is the second one, so the score goes there.", _binary_mistake("swapped")),
         Mistake("The losses come in another order: with logits, then on the sigmoid, then two classes. Far from 0 they differ.",
                 _binary_mistake("reordered"),
@@ -528,7 +643,7 @@ binary_pairings = Exercise(
     ],
     hints=[
         "A sigmoid is a softmax over [0, s].",
-        "`torch.stack([_, _], dim=1)`.",
+        "The second loss, `F.binary_cross_entropy`, takes probabilities. For the third, `torch.stack([_, _], dim=1)`.",
         "`two = torch.stack([torch.zeros_like(score), _], 1)`.",
     ],
 )
@@ -586,6 +701,11 @@ def _optimizer_step(kind: str, w, grad, state: dict, **options):
     return p.detach(), optimizer.state[p]
 
 
+def _alone(facts: dict) -> bool:
+    """Whether one tensor came where several were asked for."""
+    return is_tensor(next(iter(facts.values())))
+
+
 def _reference_momentum(w, grad, velocity, lr, beta):
     w, state = _optimizer_step("SGD", w, grad, {"momentum_buffer": velocity}, lr=lr, momentum=beta)
     return w, state["momentum_buffer"]
@@ -605,6 +725,14 @@ momentum_step = Exercise(
                 lambda w, grad, velocity, lr, beta: (w - lr * (velocity + beta * grad), velocity + beta * grad)),
         Mistake("The weights follow the old velocity: compute the new one first.",
                 lambda w, grad, velocity, lr, beta: (w - lr * velocity, beta * velocity + grad)),
+        Mistake("The new gradient counts in full here: v ← βv + g, without 1 − β.",
+                lambda w, grad, velocity, lr, beta: (w - lr * (beta * velocity + (1 - beta) * grad), beta * velocity + (1 - beta) * grad)),
+        Mistake("lr stands in the velocity: it belongs to the step of w only.",
+                lambda w, grad, velocity, lr, beta: (w - beta * velocity - lr * grad, beta * velocity + lr * grad)),
+        Mistake("The results are swapped: first the new w, then the new velocity.",
+                lambda w, grad, velocity, lr, beta: (beta * velocity + grad, w - lr * (beta * velocity + grad))),
+        Mistake("Return both, the new w and the new velocity, or the next step has nothing to go on with.",
+                lambda w, grad, velocity, lr, beta: w - lr * (beta * velocity + grad), when=_alone),
     ],
     hints=[
         "The velocity is the running sum; the weights follow the velocity.",
@@ -615,8 +743,8 @@ momentum_step = Exercise(
 
 
 def _observe_rmsprop(rmsprop_step, see):
-    settings = (("lr=0.1, alpha=0.9", {"lr": 0.1, "alpha": 0.9}, 1),
-                ("lr=0.03, alpha=0.5, eps=0.01", {"lr": 0.03, "alpha": 0.5, "eps": 1e-2}, 1))
+    settings = (("lr=0.03, alpha=0.6, eps=0.01", {"lr": 0.03, "alpha": 0.6, "eps": 1e-2}, 1),  # the place of eps shows at once
+                ("lr=0.1, alpha=0.9", {"lr": 0.1, "alpha": 0.9}, 1))
     _observe_steps(rmsprop_step, see, settings, 1, ("the new w", "the new average"), positive=1)
     # where the gradient has been tiny for long, only eps limits the step
     tiny = _normal(4, seed=90, scale=1e-8, dtype="float64")
@@ -633,11 +761,16 @@ def _reference_rmsprop(w, grad, square_avg, lr, alpha, eps=1e-8):
 
 def _rmsprop_mistake(change: str):
     def rmsprop_step(w, grad, square_avg, lr, alpha, eps=1e-8):
-        s = alpha * square_avg + (1 - alpha) * (grad if change == "not squared" else grad**2)
-        if change == "inside":
-            return w - lr * grad / (s + eps).sqrt(), s
-        if change == "sign":
-            return w - lr * grad / (grad.abs() + eps), s
+        old, new = (1 - alpha, alpha) if change == "swapped" else (alpha, 1 - alpha)
+        s = old * square_avg + new * (grad if change == "not squared" else grad**2)
+        steps = {"inside": lambda: grad / (s + eps).sqrt(), "sign": lambda: grad / (grad.abs() + eps), "no root": lambda: grad / (s + eps),
+                 "old root": lambda: grad / (square_avg.sqrt() + eps), "no eps": lambda: grad / s.sqrt()}
+        if change == "eps outside":
+            return w - lr * grad / s.sqrt() + eps, s
+        if change == "alone":
+            return w - lr * grad / (s.sqrt() + eps)
+        if change in steps:
+            return w - lr * steps[change](), s
         return w - lr * grad / (s.sqrt() + eps), square_avg.clone() if change == "old" else s
     return rmsprop_step
 
@@ -651,11 +784,17 @@ rmsprop_step = Exercise(
         Mistake("Average of squares, not of gradients: a negative average has the root NaN.", _rmsprop_mistake("not squared")),
         Mistake("The second call starts from the old average: return the new one.", _rmsprop_mistake("old")),
         Mistake("Every step has length lr: divide by the root of the average, not by |g|.", _rmsprop_mistake("sign")),
+        Mistake("eps stands outside the denominator: divide by (root + eps), with parentheses.", _rmsprop_mistake("eps outside")),
+        Mistake("alpha is what is kept of the old average; the new square gets 1 − alpha.", _rmsprop_mistake("swapped")),
+        Mistake("The step divides by the root of the old average: compute the new one first.", _rmsprop_mistake("old root")),
+        Mistake("The root is missing: the average of squares has the unit of g², its root that of g.", _rmsprop_mistake("no root")),
+        Mistake("eps is missing: it belongs to the root, in the denominator.", _rmsprop_mistake("no eps")),
+        Mistake("Return both, the new w and the new average, or the next step has nothing to go on with.", _rmsprop_mistake("alone"), when=_alone),
     ],
     hints=[
         "Divide by the typical size of recent gradients.",
         "Average of squares, `sqrt`, then eps.",
-        "`s = alpha * _ + (1 - alpha) * _`.",
+        "`s = alpha * _ + (1 - alpha) * _`, then `w - lr * grad / (_ + _)`.",
     ],
 )
 
@@ -679,14 +818,35 @@ def _reference_adam(w, grad, m, v, t, lr, betas=(0.9, 0.999), eps=1e-8):
 
 def _adam_mistake(change: str):
     def adam_step(w, grad, m, v, t, lr, betas=(0.9, 0.999), eps=1e-8):
-        m = betas[0] * m + (1 - betas[0]) * grad
-        second = betas[0] if change == "beta1" else betas[1]
-        v = second * v + (1 - second) * grad**2
-        a, b = (1 - beta * t if change == "product" else 1.0 if change == "uncorrected" else 1 - beta**t for beta in betas)
-        root = (v / b + eps).sqrt() if change == "inside" else (v / b).sqrt() + eps
-        kept = (m / a, v / b) if change == "corrected state" else (m, v)
-        return w - lr * (m / a) / root, *kept
+        first, second = betas[0], betas[0] if change in ("beta1", "beta1 twice") else betas[1]
+        m = first * m + (1 - first) * grad
+        v = second * v + (1 - second) * (grad if change == "not squared" else grad**2)
+        a, b = {"product": (1 - first * t, 1 - betas[1] * t), "uncorrected": (1.0, 1.0), "no power": (1 - first, 1 - second),
+                "only m": (1 - first**t, 1.0), "only v": (1.0, 1 - second**t), "beta1 twice": (1 - first**t, 1 - second**t),
+                }.get(change, (1 - first**t, 1 - betas[1]**t))
+        m_hat = grad if change == "gradient" else m / 1 - first**t if change in ("open m", "open") else m / a
+        v_hat = v / 1 - second**t if change in ("open v", "open") else v / b
+        if change == "eps on v":
+            return w - lr * b**0.5 / a * m / (v.sqrt() + eps), m, v
+        if change == "eps outside":
+            return w - lr * m_hat / v_hat.sqrt() + eps, m, v
+        new = w - lr * m_hat / {"inside": (v_hat + eps).sqrt(), "no eps": v_hat.sqrt(), "no root": v_hat + eps}.get(change, v_hat.sqrt() + eps)
+        return new if change == "alone" else (new, m_hat, v_hat) if change == "corrected state" else (new, m, v)
     return adam_step
+
+
+_OPEN = "Parentheses are missing: m / 1 − β is (m / 1) − β. Write (1 − β ** t) in parentheses."
+
+
+def _is_nan(value) -> bool:
+    return bool(np.isnan(_cpu(value)).any())
+
+
+def _open_v(facts: dict) -> bool:
+    """w is NaN after the first step, although m and v are right."""
+    new = facts["lr=0.1: step 1"]
+    asked = adam_step.expected_facts()["lr=0.1: step 1"].value
+    return _is_nan(new[0]) and _close(new[1], asked[1]) and _close(new[2], asked[2])
 
 
 adam_step = Exercise(
@@ -701,11 +861,25 @@ adam_step = Exercise(
         Mistake("v decays with beta2, not with beta1.", _adam_mistake("beta1")),
         Mistake("The corrected averages are returned: keep the uncorrected m and v, or the next step corrects twice.",
                 _adam_mistake("corrected state")),
+        Mistake("v averages the squares of the gradients: a negative v has the root NaN.", _adam_mistake("not squared")),
+        Mistake(_OPEN, _adam_mistake("open v"), when=_open_v),
+        Mistake(_OPEN, _adam_mistake("open m")),
+        Mistake("The power is missing: 1 − β ** t, with t the number of the step.", _adam_mistake("no power")),
+        Mistake("Only m is corrected: v needs it too, with β₂.", _adam_mistake("only m")),
+        Mistake("Only v is corrected: m needs it too, with β₁.", _adam_mistake("only v")),
+        Mistake("The step uses the gradient itself: its corrected average belongs there.", _adam_mistake("gradient")),
+        Mistake("v uses betas[1], in its decay and in its correction, not betas[0].", _adam_mistake("beta1 twice")),
+        Mistake("eps is added to the root of the corrected v. Where the correction is folded into lr, eps must be scaled along.",
+                _adam_mistake("eps on v")),
+        Mistake("eps stands outside the denominator: divide by (root + eps), with parentheses.", _adam_mistake("eps outside")),
+        Mistake("The root is missing: v averages squares, and its root has the size of a gradient.", _adam_mistake("no root")),
+        Mistake("eps is missing: it belongs to the root, in the denominator.", _adam_mistake("no eps")),
+        Mistake("Return all three, the new w, m and v, or the next step has nothing to go on with.", _adam_mistake("alone"), when=_alone),
     ],
     hints=[
         "Averages that start at 0 are too small at first.",
         "Divide by 1 − beta^t.",
-        "`m_hat = m / (1 - betas[0] ** _)`.",
+        "`m_hat = m / (1 - betas[0] ** _)`, `v_hat` alike, then `w - lr * _ / (_ + eps)`.",
     ],
 )
 
@@ -743,16 +917,56 @@ def _note_mode(notes: list, module, inputs) -> None:
     notes.append("training mode" if module.training else "eval mode")
 
 
+def _is_clear(p) -> bool:
+    return p.grad is None or not p.grad.any()
+
+
+def _note_backward(events: list, p, gradient) -> None:  # it comes before the gradient is added
+    events.append("backward" if _is_clear(p) else "backward, old gradients there")
+
+
+def _note_step(events: list, p, optimizer, args, options) -> None:
+    events.append("step without gradients" if _is_clear(p) else "step")
+
+
+def _story(events: list, forward: int, batches: int) -> str:
+    """What a loop did, from its backward passes and steps, and from how often it called the model."""
+    backward = [e for e in events if e.startswith("backward")]
+    steps = [e for e in events if e.startswith("step")]
+    old = [e.endswith("old gradients there") for e in backward]
+    if not forward:
+        return "the model is not called"
+    if forward == 1 and batches > 1:
+        return "one batch only"
+    if not backward:
+        return "no backward"
+    if not steps:
+        return "no step"
+    if len(steps) < len(backward):
+        return f"{len(steps)} step{'s' * (len(steps) > 1)} for {len(backward)} backward passes"
+    if events[0].startswith("step"):
+        return "step before backward"
+    if "step without gradients" in steps:
+        return "cleared before step"
+    return "old gradients at first" if old[0] and not any(old[1:]) else "old gradients" if any(old) else "in order"
+
+
 def _observe_epoch(train_one_epoch, see):
     for asked, classify in (("11 samples in batches of 4, 4, 3, cross-entropy", True), ("7 samples in batches of 5, 2, squared error", False)):
         model, loader, optimizer = _training_case(classify)
         modes: list = []
         orders: list = []
         model.register_forward_pre_hook(functools.partial(_note_mode, modes))
+        events: list = []
+        model.weight.register_hook(functools.partial(_note_backward, events, model.weight))
+        optimizer.register_step_pre_hook(functools.partial(_note_step, events, model.weight))
         loss_fn = functools.partial(_loss_that_notes_the_order, orders)
         for which in ("first", "second"):
             see.call(train_one_epoch, model, loader, loss_fn, optimizer, label=f"{asked}: mean loss of the {which} epoch",
                      changes_inputs=True, rtol=1e-4)
+            if which == "first":  # for the diagnosis only: what a loop does shows in the weights
+                story = _story(events, len(modes), len(loader))
+                see.fact(f"{asked}: the loop", story, implied=story)
             see.fact(f"{asked}: weight after the {which} epoch", model.weight, rtol=1e-4)
             see.fact(f"{asked}: bias after the {which} epoch", model.bias, rtol=1e-4)
         see.fact(f"{asked}: the model is in", "eval mode" if "eval mode" in modes else "training mode", implied="training mode")
@@ -782,7 +996,8 @@ def _reference_epoch(model, loader, loss_fn, optimizer) -> float:
     return float(np.mean(losses))
 
 
-def _epoch_with(model, loader, loss_fn, optimizer, *, zero="each", per_batch=False, swapped=False, mode=True, tensor=False):
+def _epoch_with(model, loader, loss_fn, optimizer, *, zero="first", per_batch=False, swapped=False, mode=True, tensor=False, backward=True,
+                step="each", gives="mean"):
     """The right answer with one part changed, for the mistakes below."""
     if mode:
         model.train()
@@ -790,14 +1005,26 @@ def _epoch_with(model, loader, loss_fn, optimizer, *, zero="each", per_batch=Fal
         optimizer.zero_grad()
     total = seen = 0
     for x, y in loader:
-        if zero == "each":
+        if zero == "first":
             optimizer.zero_grad()
+        if step == "early":
+            optimizer.step()
         loss = loss_fn(y, model(x)) if swapped else loss_fn(model(x), y)
-        loss.backward()
-        optimizer.step()
+        if backward:
+            loss.backward()
+        if zero == "between":
+            optimizer.zero_grad()
+        if step == "each":
+            optimizer.step()
+        if zero == "last":
+            optimizer.zero_grad()
         weight = 1 if per_batch else len(y)
         total, seen = total + (loss if tensor else loss.item()) * weight, seen + weight
-    return total / seen
+        if gives == "first":
+            break
+    if step == "after":
+        optimizer.step()
+    return loss.item() if gives == "last" else total if gives == "sum" else total / len(loader) if gives == "by batches" else total / seen
 
 
 def _epoch_mistake(**options):
@@ -809,12 +1036,9 @@ def _epoch_mistake(**options):
 _FIRST_EPOCH = "11 samples in batches of 4, 4, 3, cross-entropy"
 
 
-@functools.cache
-def _weight_after(zero: str):
-    """The weight after the first epoch of a loop that clears the gradients only once, or never."""
-    model, loader, optimizer = _training_case(True)
-    _epoch_with(model, loader, functools.partial(_loss_that_notes_the_order, []), optimizer, zero=zero)
-    return _cpu(model.weight)
+def _loop(*stories: str):
+    """Whether the loop did one of these, for ``when``."""
+    return lambda facts: facts[f"{_FIRST_EPOCH}: the loop"].endswith(stories)
 
 
 train_one_epoch = Exercise(
@@ -823,9 +1047,21 @@ train_one_epoch = Exercise(
     expected=_reference_epoch,
     seconds=30.0,  # the first use of an optimizer in a process takes seconds on a slow disk
     mistakes=[
-        Mistake("Gradients of old batches add up: clear them for each batch.", _epoch_mistake(zero="never"),
-                when=lambda facts: any(_close(facts[f"{_FIRST_EPOCH}: weight after the first epoch"], _weight_after(zero))
-                                       for zero in ("never", "once"))),
+        Mistake("Your loop ends with the first batch: the `return` stands inside it.", _epoch_mistake(gives="first"), when=_loop("one batch only")),
+        Mistake("No weight moved: without `backward` there is no gradient to follow.", _epoch_mistake(backward=False), when=_loop("no backward")),
+        Mistake("No weight moved: `step` is never called.", _epoch_mistake(step="never"), when=_loop("no step")),
+        Mistake("`step` is called less often than `backward`: one step for each batch, inside the loop.", _epoch_mistake(step="after"),
+                when=_loop("backward passes")),
+        Mistake("`step` comes before `backward`: there is no gradient of this batch to follow yet.", _epoch_mistake(step="early"),
+                when=_loop("step before backward")),
+        Mistake("No weight moved: the gradients are cleared between `backward` and `step`, so there is nothing left to follow.",
+                _epoch_mistake(zero="between"), when=_loop("cleared before step")),
+        Mistake("Gradients were already there when your loop began: clear them before the first `backward`, not only after `step`.",
+                _epoch_mistake(zero="last"), when=_loop("old gradients at first")),
+        Mistake("Gradients of old batches add up: clear them for each batch.", _epoch_mistake(zero="never"), when=_loop("old gradients")),
+        Mistake("This is the loss of the last batch alone: sum over all of them, each times its size.", _epoch_mistake(gives="last")),
+        Mistake("This is the sum over the samples: divide it by their number.", _epoch_mistake(gives="sum")),
+        Mistake("This is divided by the number of batches: divide by the number of samples.", _epoch_mistake(gives="by batches")),
         Mistake("This is the mean of the batch means, and the last batch has 3 samples, not 4: weight each by its size.",
                 _epoch_mistake(per_batch=True)),
         Mistake("The order is (prediction, target).", _epoch_mistake(swapped=True),
@@ -847,6 +1083,11 @@ train_one_epoch = Exercise(
 
 quiz = Quiz("05", [
     Question(
+        "A hidden layer 784 → 256: what is the shape of its `weight`?",
+        ("(256, 784)", "(out, in): one row for each hidden unit."),
+        [("(784, 256)", "That is the transposed matrix of the raw version, x @ W.")],
+    ),
+    Question(
         "Which activation belongs on the output of a 10-class model that is trained with `CrossEntropyLoss`?",
         ("None", "The loss wants logits and brings its own log-softmax."),
         [("Softmax", "Then it is applied twice, and the loss cannot fall below 1.4612."),
@@ -861,12 +1102,6 @@ quiz = Quiz("05", [
          ("A good initialization", "It cannot know the labels.")],
     ),
     Question(
-        "`x.grad` is `None` after `loss.backward()`. Why?",
-        ("x is not a leaf with requires_grad, or was not used in the loss", "Only such leaves get a gradient."),
-        [("The gradient is zero", "That would be a tensor of zeros, not `None`."),
-         ("`step` was not called", "`step` reads gradients, it does not make them.")],
-    ),
-    Question(
         "Two `backward` calls (on two forward passes), and no `zero_grad` between them. The gradient is",
         ("the sum of both", "`backward` adds to what is there."),
         [("the second one", "It would be if `backward` overwrote; it adds."),
@@ -874,10 +1109,10 @@ quiz = Quiz("05", [
          ("an error", "Only if the *same* graph is used again after it was freed.")],
     ),
     Question(
-        "Where may `zero_grad` stand in the loop?",
-        ("Anywhere after the last `step` and before `backward`", "All that counts is that `backward` finds zeros (or `None`)."),
-        [("Between `backward` and `step`", "That erases the gradient which `step` is about to use: nothing moves."),
-         ("Once before the loop", "Then the gradients of all batches accumulate.")],
+        "`x.grad` is `None` after `loss.backward()`. Why?",
+        ("x is not a leaf with requires_grad, or was not used in the loss", "Only such leaves get a gradient."),
+        [("The gradient is zero", "That would be a tensor of zeros, not `None`."),
+         ("`step` was not called", "`step` reads gradients, it does not make them.")],
     ),
     Question(
         "Adam's **first** step with learning rate 0.001 and a gradient of 500 moves the weight by about",
@@ -887,15 +1122,16 @@ quiz = Quiz("05", [
          ("0", "m starts at 0, but the bias correction prevents that.")],
     ),
     Question(
+        "Where may `zero_grad` stand in the loop?",
+        ("Anywhere after the last `step` and before `backward`", "All that counts is that `backward` finds zeros (or `None`)."),
+        [("Between `backward` and `step`", "That erases the gradient which `step` is about to use: nothing moves."),
+         ("Once before the loop", "Then the gradients of all batches accumulate.")],
+    ),
+    Question(
         "`top_class` has shape (64, 1), `labels` has (64,). What is `(top_class == labels).shape`?",
         ("(64, 64)", "Broadcasting compares each with each. Reshape one of them first."),
         [("(64,)", "(64, 1) is no row: broadcasting stretches both."),
          ("It raises an error", "Broadcasting accepts it, and silently: that is the danger.")],
-    ),
-    Question(
-        "A hidden layer 784 → 256: what is the shape of its `weight`?",
-        ("(256, 784)", "(out, in): one row for each hidden unit."),
-        [("(784, 256)", "That is the transposed matrix of the raw version, x @ W.")],
     ),
 ])
 
@@ -951,29 +1187,27 @@ def show_product() -> None:
                     "gives (64, 256). The 784 in the middle cancels; each row of the batch stays a row.")
 
 
-def show_shares(networks: dict) -> None:
-    """How the parameters are shared among the layers. Args: networks, a name -> a module made of linear layers."""
-    from torch import nn
-
-    fig, ax = plots.figure(size=(9.0, 0.62 * len(networks) + 1.1))
-    for row, net in enumerate(networks.values()):
-        counts = [m.weight.numel() + m.bias.numel() for m in net.modules() if isinstance(m, nn.Linear)]
+def show_shares(names) -> None:
+    """How the parameters are shared among the layers, without their totals. Args: names of networks, such as "784-20-10"."""
+    sizes = [[int(n) for n in name.split("-")] for name in names]
+    depth = max(map(len, sizes)) - 1
+    fig, ax = plots.figure(size=(9.0, 0.62 * len(sizes) + 1.1))
+    for row, units in enumerate(sizes):
+        counts = [(i + 1) * o for i, o in zip(units, units[1:], strict=False)]
         left = 0.0
         for layer, count in enumerate(counts):
             share = 100 * count / sum(counts)
             ax.barh(row, share, left=left, color=("#56B4E9", "#E69F00", "#009E73", "#CC79A7")[layer], edgecolor="white", height=0.6,
-                    hatch=("", "//", "..", "xx")[layer], label=f"layer {layer + 1}" if len(counts) == max(map(_depth, networks.values()))
-                    else None)
+                    hatch=("", "//", "..", "xx")[layer], label=f"layer {layer + 1}" if len(counts) == depth else None)
             if share > 6:
                 ax.text(left + share / 2, row, f"{share:.1f} %", ha="center", va="center", fontsize=10,
                         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85})
             left += share
-        ax.text(101, row, f"{sum(counts):,}", va="center", fontsize=10.5)
-    ax.set(yticks=range(len(networks)), yticklabels=list(networks), xlabel="share of the parameters in %", xlim=(0, 112), xticks=range(0, 101, 20))
+    ax.set(yticks=range(len(sizes)), yticklabels=list(names), xlabel="share of the parameters in %", xlim=(0, 101), xticks=range(0, 101, 20))
     ax.invert_yaxis()
     ax.grid(False)
-    plots.legend(ax, ncols=4, loc="lower center", bbox_to_anchor=(0.45, 1.0))
-    plots.show(fig, "A bar for each network, cut into its layers, with the number of parameters at its end. In all of them the first layer, "
+    plots.legend(ax, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    plots.show(fig, "A bar for each network, cut into its layers. In all of them the first layer, "
                     "which meets the 784 pixels, has by far the largest share.")
 
 
@@ -986,12 +1220,6 @@ def compare_counts(mine: dict) -> None:
         yours = mine.get(name, ...)
         verdict = "○ open" if yours is ... else "✓ right" if yours == count else "✗ not yet: (n_in + 1) · n_out for each layer, then add"
         print(f"{name:<18} {'...' if yours is ... else yours:>9} {verdict}")
-
-
-def _depth(net) -> int:
-    from torch import nn
-
-    return sum(isinstance(m, nn.Linear) for m in net.modules())
 
 
 def show_confidence(default, normal) -> None:
@@ -1102,19 +1330,24 @@ def show_graph(values: dict, gradients: dict) -> None:
 
 
 def show_roles() -> None:
-    """Who does what in a training step: loss, backward, step, zero_grad."""
-    fig, ax = plots.figure(size=(9.4, 2.3))
-    names = (("the loss", "measures"), ("backward", "assigns the blame:\nfills .grad"), ("step", "moves the weights,\nreads .grad"),
-             ("zero_grad", "clears .grad"))
+    """Who does what in a training step: zero_grad, loss, backward, step, and on to the next batch."""
+    fig, ax = plots.figure(size=(9.4, 2.7))
+    names = (("zero_grad", "clears .grad"), ("the loss", "measures"), ("backward", "assigns the blame:\nfills .grad"),
+             ("step", "moves the weights,\nreads .grad"))
+    arrow = {"arrowstyle": "-|>", "color": plots.BLACK}
     for place, (name, role) in enumerate(names):
-        _box(ax, 2.5 * place, 0.3, 1.7, 0.6, name, ("#F9DCCB", "#FBE9D0", "#D3EFE5", "#D6EAF6")[place], size=13)
+        _box(ax, 2.5 * place, 0.3, 1.7, 0.6, name, ("#D6EAF6", "#F9DCCB", "#FBE9D0", "#D3EFE5")[place], size=13)
         ax.text(2.5 * place, -0.3, role, ha="center", va="top", fontsize=10.5)
         if place:
-            ax.annotate("", (2.5 * place - 0.93, 0.3), (2.5 * place - 1.57, 0.3), arrowprops={"arrowstyle": "-|>", "color": plots.BLACK})
-    ax.set(xlim=(-1.2, 8.7), ylim=(-1.05, 0.75))
+            ax.annotate("", (2.5 * place - 0.93, 0.3), (2.5 * place - 1.57, 0.3), arrowprops=arrow)
+    ax.plot((7.5, 7.5), (0.66, 1.05), color=plots.BLACK, linewidth=1.2)
+    ax.plot((0, 7.5), (1.05, 1.05), color=plots.BLACK, linewidth=1.2)
+    ax.annotate("", (0, 0.64), (0, 1.08), arrowprops=arrow)
+    ax.text(3.75, 1.1, "the next batch", ha="center", va="bottom", fontsize=10.5)
+    ax.set(xlim=(-1.2, 8.7), ylim=(-1.05, 1.45))
     _blank(ax)
-    plots.show(fig, "Four boxes: the loss measures; backward assigns the blame and fills .grad; step reads .grad and moves the weights; zero_grad "
-                    "clears .grad for the next batch.")
+    plots.show(fig, "Four boxes in a ring: zero_grad clears .grad; the loss measures; backward assigns the blame and fills .grad; step reads .grad and "
+                    "moves the weights. From there an arrow leads back to zero_grad, for the next batch.")
 
 
 # ---------------------------------------------------------------------------------------------- figures: optimizers
@@ -1192,14 +1425,13 @@ def path_sliders(descend) -> None:
 def show_momentum() -> None:
     """The weights of past gradients in the velocity, for two values of beta."""
     fig, axes = plots.figure(1, 2, size=(8.8, 2.9), sharey=True)
-    ages = np.arange(20)
+    ages = np.arange(41)
     for ax, beta in zip(axes, (0.5, 0.9), strict=True):
-        ax.vlines(ages, 0, beta**ages, color=plots.BLUE, linewidth=3)
-        ax.plot(ages, beta**ages, "o", color=plots.BLUE)
-        ax.set(title=f"β = {beta}: they sum to {1 / (1 - beta):g}", xlabel="age of the gradient, in steps", ylim=(0, 1.1), xticks=range(0, 20, 5))
+        ax.bar(ages, beta**ages, width=0.7, color=plots.BLUE)
+        ax.set(title=f"β = {beta}: together {1 / (1 - beta):g} in the end", xlabel="age of the gradient, in steps", ylim=(0, 1.1), xticks=range(0, 41, 10))
     axes[0].set_ylabel("its weight")
     plots.show(fig, "How much a gradient of each age still counts in the velocity: 1, β, β², and so on. With β = 0.5 only the last few count, with "
-                    "0.9 about the last twenty; the weights sum to 2 and to 10.")
+                    "0.9 about the last twenty; all weights together come to 2 and to 10.")
 
 
 # ---------------------------------------------------------------------------------------------- figures: batches and training
@@ -1291,6 +1523,25 @@ def show_losses(curves: dict, floor: float | None = None) -> None:
     plots.legend(ax, outside=True)
     said = "; ".join(f"{name}: {losses[0]:.3f} to {losses[-1]:.3f}" for name, losses in curves.items())
     plots.show(fig, f"Training loss per epoch. {said}." + (f" The line marks {floor:.4f}." if floor is not None else ""))
+
+
+def show_scale(found: dict) -> None:
+    """The losses of the SGD runs on an axis of their own, and the accuracy of all. Args: found, name -> (losses, accuracy)."""
+    fig, (left, right) = plots.figure(1, 2, size=(9.6, 3.1), width_ratios=(1, 1.15))
+    for place, (name, (losses, accuracy)) in enumerate(found.items()):
+        color = plots.CYCLE[place]
+        if name.startswith("SGD"):
+            left.plot(range(1, len(losses) + 1), losses, ("o-", "X--")[place % 2], color=color, linewidth=2, markersize=7, label=name)
+            left.set_xticks(range(1, len(losses) + 1))
+        right.barh(place, 100 * accuracy, color=color, hatch=("", "//", "..", "xx")[place % 4], edgecolor="white")
+        right.text(100 * accuracy + 1, place, f"{accuracy:.1%}", va="center", fontsize=10.5)
+    left.set(xlabel="epoch", ylabel="training loss", title="SGD, looked at closely")
+    plots.legend(left, loc="lower left", fontsize=9)
+    right.set(yticks=range(len(found)), yticklabels=list(found), xlabel="test accuracy in %", xlim=(0, 118), xticks=range(0, 101, 20))
+    right.invert_yaxis()
+    right.grid(False)
+    said = "; ".join(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f}, accuracy {accuracy:.1%}" for name, (losses, accuracy) in found.items())
+    plots.show(fig, f"Left the training losses of plain SGD, right the test accuracy of all runs. {said}.")
 
 
 def show_moved(moved: dict) -> None:

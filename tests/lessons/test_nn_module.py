@@ -234,7 +234,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"05.{n}" for n in range(1, 10)]
-    assert [len(e.mistakes) for e in EXERCISES] == [5, 4, 4, 6, 6, 5, 4, 5, 5]
+    assert [len(e.mistakes) for e in EXERCISES] == [11, 8, 8, 10, 10, 9, 10, 18, 15]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 
@@ -274,7 +274,7 @@ def test_odd_networks_get_one_clear_message():
 
     common.refused(lesson.Network, NoModule, saying="an nn.Module")
     common.refused(lesson.Network, _NetworkOfModules(), saying="a class named Network")
-    common.refused(lesson.Network, WithoutSuper, saying="before Module.__init__", outcome=ERROR)
+    common.refused(lesson.Network, WithoutSuper, saying="super().__init__(), as in section 3")
     assert lesson.Network.examine(NoForward).outcome in (WRONG, ERROR, "not attempted")
 
 
@@ -296,8 +296,12 @@ def _spoiled(forward, sizes=_Network.sizes):
     (lambda self, x: self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))).log_softmax(1), "raw scores"),
     (lambda self, x: self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.reshape(64, -1)))))), "batch of 64"),
     (lambda self, x: self.fc3(self.fc2(self.fc1(x.flatten(1)))), "is linear"),
-    (lambda self, x: self.fc3(F.relu(self.fc2(self.fc1(x.flatten(1))))), "entries differ"),
-    (lambda self, x: F.relu(self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))), "entries differ"),
+    (lambda self, x: self.fc3(F.relu(self.fc2(self.fc1(x.flatten(1))))), "no ReLU after fc1"),
+    (lambda self, x: self.fc3(self.fc2(F.relu(self.fc1(x.flatten(1))))), "no ReLU after fc2"),
+    (lambda self, x: F.relu(self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))), "ReLU follows the last layer"),
+    (lambda self, x: self.fc3(F.relu(self.fc2(F.relu(self.fc1(x))))), "84 × 28"),
+    (lambda self, x: self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten()))))), "1 × 2352"),
+    (lambda self, x: self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.view(64, 784)))))), "batch of 64"),
     (lambda self, x: self.fc3(F.dropout(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))), 0.3)), "entries differ"),
     (lambda self, x: self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))).detach()))), "gradient of fc1"),
     (lambda self, x: self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))).double(), "float64"),
@@ -328,6 +332,123 @@ def test_variants_of_known_mistakes_are_recognized():
     common.refused(lesson.nll_from_logits, lambda logits, target: F.nll_loss(logits.log_softmax(1), target), saying="PyTorch's own loss")
     common.refused(lesson.make_mlp, lambda sizes, activation=nn.ReLU, p=0.0: nn.Sequential(
         nn.Dropout(p), _mlp_by_popping(sizes, activation, p)), saying="Input pixels are dropped")
+
+
+def _epoch(*, zero="first", returns="mean", swap=False, backward=True, step="each"):
+    def train_one_epoch(model, loader, loss_fn, optimizer):
+        model.train()
+        total, n = 0.0, 0
+        for x, y in loader:
+            if zero == "first":
+                optimizer.zero_grad()
+            out = model(x)
+            loss = loss_fn(out, y)
+            if step == "before":
+                optimizer.step()
+            if backward:
+                loss.backward()
+            if zero == "between":
+                model.zero_grad()
+            if step == "each":
+                optimizer.step()
+            if zero == "last":
+                optimizer.zero_grad()
+            total += loss.item() * len(x)
+            n += len(x)
+            if returns == "inside":
+                return loss.item()
+        if step == "after":
+            optimizer.step()
+        return loss.item() if returns == "last" else total / n
+    return train_one_epoch
+
+
+@pytest.mark.parametrize(("change", "saying"), [
+    ({"zero": "last"}, "before the first `backward`"), ({"backward": False}, "without `backward`"), ({"step": "never"}, "never called"),
+    ({"step": "after"}, "inside the loop"), ({"zero": "between"}, "between `backward` and `step`"), ({"step": "before"}, "comes before `backward`"),
+    ({"returns": "inside"}, "the `return` stands inside"), ({"returns": "last"}, "last batch alone"), ({"zero": "never"}, "add up"),
+    ({"zero": "last", "returns": "last"}, "before the first `backward`"), ({"backward": False, "zero": "never"}, "without `backward`"),
+])
+def test_loops_with_a_fault_are_told_which(change, saying):
+    common.refused(lesson.train_one_epoch, _epoch(**change), saying=saying)
+
+
+def _list_not_unpacked(sizes, activation=nn.ReLU, p=0.0):
+    return nn.Sequential(list(_mlp_by_popping(sizes, activation, p)))
+
+
+def _class_not_called(sizes, activation=nn.ReLU, p=0.0):
+    return nn.Sequential(nn.Flatten(), nn.Linear(sizes[0], sizes[1]), activation)
+
+
+def _dropout_first(sizes, activation=nn.ReLU, p=0.0):
+    parts = [[nn.Linear(i, o), nn.Dropout(p), activation()] for i, o in zip(sizes, sizes[1:], strict=False)]
+    return nn.Sequential(nn.Flatten(), *sum(parts, [])[:-2])
+
+
+def _adam(new, square=True):
+    def adam_step(w, grad, m, v, t, lr, betas=(0.9, 0.999), eps=1e-8):
+        m = betas[0] * m + (1 - betas[0]) * grad
+        v = betas[1] * v + (1 - betas[1]) * (grad**2 if square else grad)
+        return new(w, grad, m, v, t, lr, betas, eps), m, v
+    return adam_step
+
+
+def _by_modules(state, x):
+    net = _NetworkOfModules()
+    net.load_state_dict(state)
+    return net(x)
+
+
+def _of_data(state, x):
+    h = x.flatten(1)
+    for k in (1, 2, 3):
+        h = F.linear(h, state[f"fc{k}.weight"].data if k == 1 else state[f"fc{k}.weight"], state[f"fc{k}.bias"])
+        h = F.relu(h) if k < 3 else h
+    return h
+
+
+def _one_three_times(score, target):
+    return (F.binary_cross_entropy_with_logits(score, target),) * 3
+
+
+@pytest.mark.parametrize(("exercise", "answer", "saying"), [
+    (lesson.make_mlp, _list_not_unpacked, "unpack the list"),
+    (lesson.make_mlp, _class_not_called, "pass an instance"),
+    (lesson.make_mlp, _dropout_first, "before the activation"),
+    (lesson.make_mlp, lambda sizes, activation=nn.ReLU, p=0.0: _mlp_by_popping(sizes, activation, p)[1:], "Flatten is missing"),
+    (lesson.make_mlp, lambda sizes, activation=nn.ReLU, p=0.0: _mlp_by_popping(sizes, activation), "Dropout is missing"),
+    (lesson.functional_forward, _by_modules, "no module is built"),
+    (lesson.functional_forward, _of_data, "cut off from the graph"),
+    (lesson.nll_from_logits, lambda z, t: -z.log_softmax(1)[:, t].mean(), "entries of all targets"),
+    (lesson.nll_from_logits, lambda z, t: ((z - z.max()).exp().sum(1).log() - (z - z.max())[range(len(t)), t]).mean(), "its own maximum"),
+    (lesson.nll_from_logits, lambda z, t: (z.exp().sum(1).log() - z.gather(1, t[:, None])[:, 0]).mean(), "let logsumexp"),
+    (lesson.nll_from_logits, lambda z, t: -z.log_softmax(1)[range(len(t)), t], "average them"),
+    (lesson.binary_pairings, _one_three_times, "more than once"),
+    (lesson.binary_pairings, lambda s, t: tuple(F.binary_cross_entropy_with_logits(s, t) for _ in range(3)), "more than once"),
+    (lesson.rmsprop_step, lambda w, g, s, lr, alpha, eps=1e-8:
+        (w - lr * g / torch.sqrt(alpha * s + (1 - alpha) * g * g) + eps, alpha * s + (1 - alpha) * g * g), "outside the denominator"),
+    (lesson.adam_step, _adam(lambda w, g, m, v, t, lr, b, eps: w - lr * (m / 1 - b[0]**t) / ((v / 1 - b[1]**t).sqrt() + eps)), "Parentheses"),
+    (lesson.adam_step, _adam(lambda w, g, m, v, t, lr, b, eps: w - lr * m / (1 - b[0]**t) / ((v / 1 - b[1]**t).sqrt() + eps)), "Parentheses"),
+    (lesson.adam_step, _adam(lambda w, g, m, v, t, lr, b, eps:
+                             w - lr * (1 - b[1]**t)**0.5 / (1 - b[0]**t) * m / (v.sqrt() + eps)), "eps must be scaled along"),
+    (lesson.adam_step, _adam(lambda w, g, m, v, t, lr, b, eps:
+                             w - lr * m / (1 - b[0]**t) / ((v / (1 - b[1]**t)).sqrt() + eps), square=False), "averages the squares"),
+])
+def test_natural_slips_get_a_diagnosis_of_their_own(exercise, answer, saying):
+    common.refused(exercise, answer, saying=saying)
+
+
+def test_a_shape_slip_that_leaves_the_value_right_is_remarked():
+    slip = lesson.nll_from_logits.examine(lambda z, t: (z.logsumexp(1) - z.gather(1, t[:, None])).mean())
+    assert slip.outcome == "passed" and "became (N, N)" in slip.text
+    for answer in RIGHT["05.4"]:
+        assert "(N, N)" not in lesson.nll_from_logits.examine(answer).text
+
+
+def test_a_layer_names_both_shapes_where_a_batch_does_not_fit():
+    with pytest.raises(RuntimeError, match="2x4 and 3x2"):
+        nn.Linear(3, 2)(torch.zeros(2, 4))
 
 
 @pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 0, 1)])
