@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -37,8 +38,8 @@ def _functional(module, weights, *inputs):
 
 
 def _tensors(value, shapes) -> bool:
-    """Whether the value is tensors of these shapes: one, or a tuple."""
-    values = value if isinstance(value, tuple) else (value,)
+    """Whether the value is tensors of these shapes: one, or a tuple (a list can be unpacked as well)."""
+    values = value if isinstance(value, tuple | list) else (value,)
     return len(values) == len(shapes) and all(is_tensor(v) and tuple(v.shape) == s for v, s in zip(values, shapes, strict=True))
 
 
@@ -48,7 +49,7 @@ def _observe_gradients(see, label: str, function, inputs, names, wanted, parts=(
 
     leaves = [t.clone().requires_grad_(name in wanted) for t, name in zip(inputs, names, strict=True)]
     result = see.call(function, *leaves, label=label, changes_inputs=True, parts=parts)
-    results = result if isinstance(result, tuple) else (result,)
+    results = result if isinstance(result, tuple | list) else (result,)
     if not all(is_tensor(r) for r in results) or not any(r.requires_grad for r in results):
         see.fact(f"{label}: whether a gradient flows back", "no", implied="yes")
         return
@@ -117,6 +118,37 @@ def _forgets_the_state(x, h0, w_ih, w_hh, b_ih, b_hh):
     return states, states[:, -1]
 
 
+def _rnn_then(finish):
+    """The right states (B, T, H), from which ``finish(states, h0)`` makes another answer."""
+    return lambda x, h0, *weights: finish(_rnn_with(_tanh_step)(x, h0, *weights)[0], h0)
+
+
+def _with_the_start(states, h0):
+    import torch
+
+    return torch.cat([h0[:, None], states], 1), states[:, -1]
+
+
+def _copies_the_weights(x, h0, *weights):
+    import torch
+    from torch import nn
+
+    layer = nn.RNN(x.shape[2], h0.shape[1], batch_first=True).to(x)
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
+        for parameter, value in zip(layer.parameters(), weights, strict=True):
+            parameter.copy_(value)
+    states, last = layer(x, h0[None])
+    return states, last[0]
+
+
+def _no_gradient(facts: dict) -> bool:
+    return any(label.endswith("whether a gradient flows back") and value == "no" for label, value in facts.items())
+
+
+_NO_GRADIENT = "No gradient flows back: `detach`, `no_grad`, `.item()` or `.data` on the way cuts the graph."
+_ONLY_ONE = "One result is missing: end with `return {}`."
+
+
 rnn_forward = Exercise(
     "14.1", "rnn_forward",
     observe=_observe_rnn_forward,
@@ -134,6 +166,29 @@ rnn_forward = Exercise(
                 _rnn_with(_tanh_step, dim=0)),
         Mistake("A bias is lost: each step adds b_ih and b_hh.", _rnn_with(lambda x, h, a, b, c, d: (x @ a.T + c + h @ b.T).tanh())),
         Mistake("Every step starts from h0 again: the state of one step is the input of the next.", _forgets_the_state),
+        Mistake("Your first state is h0, so each state stands one place too late. Append h after its step.",
+                _rnn_then(lambda states, h0: (_with_the_start(states, h0)[0][:, :-1], states[:, -1]))),
+        Mistake("h0 is among your states, so there are T + 1 of them. Return the T states after the steps.", _rnn_then(_with_the_start)),
+        Mistake("`stack` puts time first, and `reshape` moves nothing: it cuts the same row of numbers anew. Stack with dim=1.",
+                _rnn_then(lambda states, h0: (states.transpose(0, 1).reshape(states.shape), states[:, -1]))),
+        Mistake("`cat` joins the states side by side to (B, T·H). `torch.stack` makes a new axis for time.",
+                _rnn_then(lambda states, h0: (states.flatten(1), states[:, -1]))),
+        Mistake("Your last state is that of the last sequence, at all steps. The first axis is the batch: take states[:, -1].",
+                _rnn_then(lambda states, h0: (states, states[-1]))),
+        Mistake("The two results are in the wrong order: return all states first, then the last one.",
+                _rnn_then(lambda states, h0: (states[:, -1], states))),
+        Mistake(_ONLY_ONE.format("states, h"), _rnn_then(lambda states, h0: states)),
+        Mistake("A sigmoid squashes to 0..1. The plain cell uses tanh, so that a state can be negative.",
+                _rnn_with(lambda x, h, a, b, c, d: (x @ a.T + c + h @ b.T + d).sigmoid())),
+        Mistake("The tanh ends too early: it goes around the whole sum, the state's part too.",
+                _rnn_with(lambda x, h, a, b, c, d: (x @ a.T + c).tanh() + h @ b.T + d)),
+        Mistake("You run through time backward: the state of step t comes from step t - 1.",
+                lambda x, h0, *weights: _rnn_with(_tanh_step)(x.flip(1), h0, *weights)),
+        Mistake("Each step's state is detached: gradients should reach earlier steps too. Cut nothing in here.",
+                _rnn_with(lambda x, h, *weights: _tanh_step(x, h.detach(), *weights))),
+        Mistake("A layer with copies of the weights gives the right numbers, but no gradient gets from them to w_hh.",
+                _copies_the_weights),
+        Mistake(_NO_GRADIENT, _rnn_then(lambda states, h0: (states.detach(), states[:, -1].detach())), when=_no_gradient),
     ],
     hints=[
         "One step, repeated; the output of a step is the state of the next.",
@@ -150,7 +205,9 @@ def _network_text(net) -> str:
 
     rnn, fc = getattr(net, "rnn", None), getattr(net, "fc", None)
     if not isinstance(rnn, nn.RNN) or not isinstance(fc, nn.Linear):
-        return f"rnn is {describe(rnn)}, fc is {describe(fc)}"
+        def kind(part):
+            return "missing" if part is None else f"an nn.{type(part).__name__}" if isinstance(part, nn.Module) else describe(part)
+        return f"rnn is {kind(rnn)}, fc is {kind(fc)}"
     return f"rnn {rnn.input_size} to {rnn.hidden_size}, layers: {rnn.num_layers}; fc {fc.in_features} to {fc.out_features}"
 
 
@@ -190,8 +247,14 @@ def _observe_networks(SineRNN, see):
         _fill(net, 20)
         if not _observe_passes(net, asked, (I, O, H, layers, B, T), dtype, see):
             return
-    net = see.call(SineRNN, 1, 1, 32, 1, label="SineRNN(1, 1, 32, 1)", record=False, asks="an nn.Module")
+    net = see.call(SineRNN, 1, 1, 32, 1, label="SineRNN(1, 1, 32, 1)", record=False, asks="an nn.Module").to(devices.device())
     see.fact("SineRNN(1, 1, 32, 1): parameters", sum(p.numel() for p in net.parameters()))
+    _fill(net, 25)
+    see.call(net, _numbers(1, 20, 1, seed=33, dtype=dtype), label=_ONE_WINDOW, rtol=1e-4, parts=_NET_PARTS)
+
+
+_ONE_WINDOW = "SineRNN(1, 1, 32, 1), x (1, 20, 1), no state"
+_NET_PARTS = ("the output", "the state")
 
 
 def _observe_passes(net, asked, sizes, dtype, see) -> bool:
@@ -199,10 +262,9 @@ def _observe_passes(net, asked, sizes, dtype, see) -> bool:
 
     I, O, H, layers, B, T = sizes
     x = _numbers(B, T, I, seed=31, dtype=dtype)
-    parts = ("the output", "the state")
     label = f"{asked}, x ({B}, {T}, {I}), no state"
-    out = see.call(net, x, label=label, rtol=1e-4, parts=parts)
-    if not isinstance(out, tuple) or not all(map(is_tensor, out)):
+    out = see.call(net, x, label=label, rtol=1e-4, parts=_NET_PARTS)
+    if not isinstance(out, tuple | list) or not all(map(is_tensor, out)):
         return False
     if tuple(out[0].shape) == (B, T, O):
         with torch.no_grad():
@@ -213,7 +275,7 @@ def _observe_passes(net, asked, sizes, dtype, see) -> bool:
     if not _tensors(out, [(B, T, O), (layers, B, H)]):
         return False
     hidden = _numbers(layers, B, H, seed=32, dtype=dtype)
-    see.call(net, x, hidden, label=f"{asked}, x ({B}, {T}, {I}), state ({layers}, {B}, {H})", rtol=1e-4, parts=parts)
+    see.call(net, x, hidden, label=f"{asked}, x ({B}, {T}, {I}), state ({layers}, {B}, {H})", rtol=1e-4, parts=_NET_PARTS)
     x = x.requires_grad_()
     total = sum(r.square().sum() for r in net(x, hidden))
     grad = torch.autograd.grad(total, x)[0] if total.requires_grad else torch.zeros_like(x)
@@ -234,7 +296,7 @@ def _plain_layers(rnn, x, hidden):
     return x, torch.stack(last)
 
 
-def _network(forward, *, batch_first: bool = True) -> type:
+def _network(forward, *, batch_first: bool = True, layers: int | None = None) -> type:
     """A class of networks with these two layers and another forward pass ``forward(net, x, hidden)``."""
     class SineRNN:
         def __new__(cls, input_size, output_size, hidden_dim, n_layers):  # nn.Module is known only once torch is here
@@ -243,7 +305,7 @@ def _network(forward, *, batch_first: bool = True) -> type:
             class Network(nn.Module):
                 def __init__(self):
                     super().__init__()
-                    self.rnn = nn.RNN(input_size, hidden_dim, n_layers, batch_first=batch_first)
+                    self.rnn = nn.RNN(input_size, hidden_dim, layers or n_layers, batch_first=batch_first)
                     self.fc = nn.Linear(hidden_dim, output_size)
 
                 def forward(self, x, hidden=None):
@@ -267,6 +329,25 @@ def _flat(net, x, hidden, back: bool, flatten="reshape"):
     states, hidden = net.rnn(x, hidden)
     out = net.fc(getattr(states, flatten)(-1, states.shape[2]))
     return (out.reshape(*x.shape[:2], -1) if back else out), hidden
+
+
+def _keeps_its_state(net, x, hidden):
+    net.kept = getattr(net, "kept", None) if hidden is None else hidden
+    out, net.kept = _as_usual(net, x, net.kept)
+    return out, net.kept
+
+
+def _through(place, act):
+    """An activation where none belongs: on the states before fc, or on the output."""
+    def forward(net, x, hidden):
+        states, hidden = net.rnn(x, hidden)
+        out = net.fc(getattr(states, act)() if place == "states" else states)
+        return (out if place == "states" else getattr(out, act)()), hidden
+    return _network(forward)
+
+
+def _squeezed(facts: dict) -> bool:
+    return facts[_ONE_WINDOW][0].numel() == 20 and facts[_ONE_WINDOW][0].ndim < 3
 
 
 def _state_for_one(net, x, hidden):
@@ -300,6 +381,25 @@ SineRNN = Exercise(
                 _network(lambda net, x, hidden: (net.fc(net.rnn(x, hidden)[0][:, -1]), net.rnn(x, hidden)[1]))),
         Mistake("The two results are in the wrong order: return the output first, then the state.",
                 _network(lambda net, x, hidden: _as_usual(net, x, hidden)[::-1])),
+        Mistake("`squeeze` drops every axis of size 1, that of a single window or a single output too. Return (B, T, O) as it is.",
+                _network(lambda net, x, hidden: (_as_usual(net, x, hidden)[0].squeeze(), _as_usual(net, x, hidden)[1])), when=_squeezed),
+        Mistake(_ONLY_ONE.format("output, hidden"), _network(lambda net, x, hidden: _as_usual(net, x, hidden)[0])),
+        Mistake("The linear layer reads the final state. It belongs on the first result of self.rnn, which has all steps.",
+                _network(lambda net, x, hidden: (net.fc(net.rnn(x, hidden)[1]), net.rnn(x, hidden)[1]))),
+        Mistake("The second result must be the state of all layers: the second thing that self.rnn returns, as it is.",
+                _network(lambda net, x, hidden: (_as_usual(net, x, hidden)[0], _as_usual(net, x, hidden)[1][-1])),
+                when=lambda facts: tuple(facts["SineRNN(2, 3, 5, 2), x (3, 7, 2), no state"][1].shape) in ((3, 5), (3, 7, 5))),
+        Mistake("fc is missing in forward: the output must have output_size numbers a step.",
+                _network(lambda net, x, hidden: net.rnn(x, hidden))),
+        Mistake("n_layers is not handed on: nn.RNN takes it as num_layers, and the default is 1.", _network(_as_usual, layers=1),
+                when=lambda facts: facts["SineRNN(2, 3, 5, 2): its layers"] == "rnn 2 to 5, layers: 1; fc 5 to 3"),
+        Mistake("The network keeps a state inside, so what it says depends on what it saw before. The caller carries the state: "
+                "None means a fresh start.", _network(_keeps_its_state)),
+        Mistake("The state comes back without its history. Whether to cut is the caller's business: return it as self.rnn gives it.",
+                _network(lambda net, x, hidden: (_as_usual(net, x, hidden)[0], _as_usual(net, x, hidden)[1].detach()))),
+        Mistake("A tanh on the output: fc comes last, so that every number can be said.", _through("output", "tanh")),
+        Mistake("A ReLU between the two layers: the states went through a tanh already. fc takes them as they are.",
+                _through("states", "relu")),
     ],
     hints=[
         "First the recurrent layer, then a linear one at every step.",
@@ -329,6 +429,8 @@ def _observe_detach(detach_state, see):
 
 def _graphs(value) -> str:
     values = value if isinstance(value, tuple | list) else (value,)
+    if any(is_tensor(v) and v.requires_grad and v.is_leaf for v in values):
+        return "none, but requires_grad is True"
     have = [is_tensor(v) and v.requires_grad for v in values]
     if len(have) == 2 and have[0] != have[1]:
         return "only the second has one" if have[1] else "only the first has one"
@@ -344,10 +446,23 @@ def _reference_detach(state):
     return None if state is None else tuple(map(cut, state)) if isinstance(state, tuple) else cut(state)
 
 
+def _detach_and_ask(state):
+    cut = _reference_detach(state)
+    for s in cut if isinstance(cut, tuple) else () if cut is None else (cut,):
+        s.requires_grad_()
+    return cut
+
+
 def _detach_in_place(state):
     for s in state if isinstance(state, tuple) else () if state is None else (state,):
         s.detach_()
     return state
+
+
+def _stacked(state):
+    import torch
+
+    return torch.stack(state[:2]).detach()
 
 
 detach_state = Exercise(
@@ -361,15 +476,27 @@ detach_state = Exercise(
                 when=lambda facts: facts["a pair (h, c): the graph of the result"] == "only the second has one"),
         Mistake("The values are 0 now: that is a reset, not a cut. Keep the numbers.",
                 lambda s: tuple(0 * t.detach() for t in s) if isinstance(s, tuple) else None if s is None else 0 * s.detach()),
+        Mistake("A loop over a tensor goes along its first axis, here the layers. Ask first: is the state a tuple or a tensor?",
+                lambda s: tuple(t.detach() for t in s), when=lambda facts: isinstance(facts["a tensor h"], tuple | list)),
         Mistake("None crashes: the first window starts with None. Hand it back as it is.",
                 lambda s: tuple(t.detach() for t in s) if isinstance(s, tuple) else s.detach(),
                 when=lambda facts: isinstance(facts["None"], Raised)),
-        Mistake("You return the state as it came, with its graph.", lambda s: s),
+        Mistake("None stays None: the layer makes its zeros itself.",
+                lambda s: _numbers(1, 1, 2, seed=1) * 0 if s is None else _reference_detach(s),
+                when=lambda facts: is_tensor(facts["None"])),
+        Mistake("You return the state as it came, with its graph. `detach()` changes nothing in place: return what it gives you.",
+                lambda s: s, when=lambda facts: facts["a tensor h: the graph of the result"] == "all have one"),
+        Mistake("The history is cut, but requires_grad is True again, and backward would store a gradient in the state. Nothing learns "
+                "from it: `detach()` is all.", lambda s: _detach_and_ask(s),
+                when=lambda facts: facts["a tensor h: the graph of the result"] == "none, but requires_grad is True"),
         Mistake("A tuple stays a tuple: you return a list, which an LSTM does not take.",
                 lambda s: [t.detach() for t in s] if isinstance(s, tuple) else None if s is None else s.detach(),
                 when=lambda facts: isinstance(facts["a pair (h, c)"], list)),
         Mistake("A tuple has no method detach: an LSTM carries (h, c), so treat each of its tensors.",
                 lambda s: None if s is None else s.detach(), when=lambda facts: _raised(facts, "'tuple' object")),
+        Mistake("A pair stays a pair: you made one tensor of it.",
+                lambda s: _stacked(s) if isinstance(s, tuple) else None if s is None else s.detach(),
+                when=lambda facts: is_tensor(facts["a pair (h, c)"])),
     ],
     hints=[
         "Keep the number, drop its history.",
@@ -398,6 +525,8 @@ def _observe_lags(gradient_by_lag, see):
         if not _tensors(got, [(T,)]):
             return
         see.fact(f"{label}: .grad of the parameters", _left_behind(rnn, kept), implied="as before")
+        frozen = not all(p.requires_grad for p in rnn.parameters())
+        see.fact(f"{label}: requires_grad of the parameters", "False now" if frozen else "as before", implied="as before")
         untouched = torch.equal(x.grad, torch.full_like(x, 2.0)) if kind is nn.RNN else x.grad is None and not x.requires_grad
         see.fact(f"{label}: x and x.grad", "as before" if untouched else "changed", implied="as before")
 
@@ -405,8 +534,11 @@ def _observe_lags(gradient_by_lag, see):
 def _left_behind(rnn, kept) -> str:
     import torch
 
-    as_before = torch.equal(rnn.bias_hh_l0.grad, kept)
-    return "as before" if as_before and all(p.grad is None for p in rnn.parameters() if p is not rnn.bias_hh_l0) else "changed"
+    grad = rnn.bias_hh_l0.grad
+    if grad is None or not grad.any():
+        return "what was there before is gone"
+    return "as before" if torch.equal(grad, kept) and all(p.grad is None for p in rnn.parameters() if p is not rnn.bias_hh_l0) \
+        else "changed"
 
 
 def _reference_lags(rnn, x):
@@ -439,6 +571,24 @@ def _norms(g):
     return g.norm(dim=2).mean(0).flip(0)
 
 
+def _wipes_the_gradients(rnn, x):
+    result = _lags_with(_norms, leaves=True)(rnn, x)
+    rnn.zero_grad()
+    return result
+
+
+def _freezes_the_layer(rnn, x):
+    for parameter in rnn.parameters():
+        parameter.requires_grad_(False)
+    return _lags_with(_norms)(rnn, x)
+
+
+def _adds_to_the_callers_x(rnn, x):
+    x.requires_grad_()
+    rnn(x)[0][:, -1].sum().backward()
+    return _norms(x.grad)
+
+
 def _changes_the_callers_x(rnn, x):
     x.requires_grad_()
     x.grad = None
@@ -451,7 +601,7 @@ gradient_by_lag = Exercise(
     observe=_observe_lags,
     expected=_reference_lags,
     mistakes=[
-        Mistake("Your index is the time step, not the lag. Entry 0 must belong to the last step: flip.",
+        Mistake("Your index is the time step, not the lag. Entry 0 must belong to the last step: flip the axis of time.",
                 _lags_with(lambda g: g.norm(dim=2).mean(0))),
         Mistake("You summed the outputs of all steps: every step then has a lag-0 part. Take out[:, -1] only.",
                 _lags_with(_norms, lambda out: out.sum())),
@@ -466,6 +616,23 @@ gradient_by_lag = Exercise(
                 _lags_with(lambda g: g.norm(dim=(0, 2)).flip(0))),
         Mistake("Summed over the batch instead of averaged: a larger batch would then look like a longer memory.",
                 _lags_with(lambda g: g.norm(dim=2).sum(0).flip(0))),
+        Mistake("Averaged over the batch before the norm, so that plus and minus cancel: first the norms, then their mean.",
+                _lags_with(lambda g: g.mean(0).norm(dim=1).flip(0))),
+        Mistake("A mean of absolute values is not the Euclidean norm: square, sum over the inputs, take the root.",
+                _lags_with(lambda g: g.abs().mean((0, 2)).flip(0))),
+        Mistake("A sum of absolute values is not the Euclidean norm: square, sum over the inputs, take the root.",
+                _lags_with(lambda g: g.abs().sum(2).mean(0).flip(0))),
+        Mistake("out[-1] is the last sequence of the batch. The last step is out[:, -1].", _lags_with(_norms, lambda out: out[-1].sum())),
+        Mistake("The norms of the single sequences come back. Average them over the batch, to (T,).",
+                _lags_with(lambda g: g.norm(dim=2).flip(1)), when=lambda facts: list(facts.values())[0].shape == (3, 9)),
+        Mistake("A mean of the last output instead of its sum.", _lags_with(_norms, lambda out: out[:, -1].mean())),
+        Mistake("Divided by the first entry. Return the norms themselves.", _lags_with(lambda g: _norms(g) / _norms(g)[0])),
+        Mistake("`backward` adds to the x.grad that is there already, and to that of the parameters. Work on a copy of x, with "
+                "`torch.autograd.grad`.", _adds_to_the_callers_x),
+        Mistake("`zero_grad` throws away gradients that were there before. `torch.autograd.grad` touches none.", _wipes_the_gradients,
+                when=lambda facts: any(value == "what was there before is gone" for value in facts.values())),
+        Mistake("The layer is left frozen: requires_grad of its parameters is False now, and it can no longer be trained.",
+                _freezes_the_layer, when=lambda facts: any(value == "False now" for value in facts.values())),
     ],
     hints=[
         "How strongly does the end depend on each input?",
@@ -477,11 +644,31 @@ gradient_by_lag = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 14.5 lstm_step
 
+_CELL_SIZES = ((3, 2, 5, "float64"), (4, 3, 2, "float64"), (2, 4, 3, "float32"))
+
+
+def _cell_inputs(blocks: int, states: int, B: int, I: int, H: int, dtype: str) -> list:
+    carried = [_numbers(B, H, seed=B + n, scale=0.7, dtype=dtype) for n in range(states)]
+    return [_numbers(B, I, seed=B + 9, dtype=dtype), *carried, *_weights(blocks, I, H, 20 * B, dtype)]
+
+
+def _another_order(with_order, names: str, states: int):
+    """Whether the first result is that of a step whose blocks are in some order other than ``names``."""
+    def when(facts):
+        import torch
+
+        first = list(facts.values())[0]
+        inputs = _cell_inputs(len(names), states, *_CELL_SIZES[0])
+        found = first[0] if states > 1 else first
+        steps = (with_order("".join(order)) for order in itertools.permutations(names) if "".join(order) != names)
+        answers = (step(*inputs)[0] if states > 1 else step(*inputs) for step in steps)
+        return any(torch.allclose(found, answer, rtol=1e-8, atol=1e-8) for answer in answers)
+    return when
+
+
 def _observe_cell(step, see, blocks: int, states: int, names, parts) -> None:
-    for B, I, H, dtype in ((3, 2, 5, "float64"), (4, 3, 2, "float64"), (2, 4, 3, "float32")):
-        weights = _weights(blocks, I, H, 20 * B, dtype)
-        carried = [_numbers(B, H, seed=B + n, scale=0.7, dtype=dtype) for n in range(states)]
-        inputs = [_numbers(B, I, seed=B + 9, dtype=dtype), *carried, *weights]
+    for B, I, H, dtype in _CELL_SIZES:
+        inputs = _cell_inputs(blocks, states, B, I, H, dtype)
         label = f"x ({B}, {I}), {' and '.join(names[1:1 + states])} ({B}, {H}), {dtype}"
         got = see.call(step, *inputs, label=label, parts=parts)
         if not _tensors(got, [(B, H)] * states):
@@ -505,15 +692,15 @@ def _reference_lstm_step(x, h, c, w_ih, w_hh, b_ih, b_hh):
     return _functional(nn.LSTMCell(x.shape[1], h.shape[1]).to(x), (w_ih, w_hh, b_ih, b_hh), x, (h, c))
 
 
-def _lstm_with(read=lambda o, c_new, c, f: o * c_new.tanh(), order="ifgo", candidate="tanh", both=True, swap=False):
+def _lstm_with(read=lambda o, c_new, c, f: o * c_new.tanh(), order="ifgo", candidate="tanh", gate="sigmoid",
+               products=lambda x, h, w_ih, w_hh, b_ih, b_hh: x @ w_ih.T + b_ih + h @ w_hh.T + b_hh,
+               split=lambda z: z.chunk(4, 1), write=lambda i, f, g, c, h: f * c + i * g, finish=lambda h_new, c_new: (h_new, c_new)):
     """An LSTM step that differs in one place."""
     def lstm_step(x, h, c, w_ih, w_hh, b_ih, b_hh):
-        z = x @ w_ih.T + b_ih + h @ w_hh.T + (b_hh if both else 0)
-        block = dict(zip(order, z.chunk(4, 1), strict=True))
-        i, f, o = (block[name].sigmoid() for name in "ifo")
-        c_new = f * c + i * getattr(block["g"], candidate)()
-        h_new = read(o, c_new, c, f)
-        return (c_new, h_new) if swap else (h_new, c_new)
+        block = dict(zip(order, split(products(x, h, w_ih, w_hh, b_ih, b_hh)), strict=True))
+        i, f, o = (getattr(block[name], gate)() for name in "ifo")
+        c_new = write(i, f, getattr(block["g"], candidate)(), c, h)
+        return finish(read(o, c_new, c, f), c_new)
     return lstm_step
 
 
@@ -528,11 +715,41 @@ lstm_step = Exercise(
         Mistake("PyTorch stores i, f, g, o: your third block is the candidate, the fourth the output gate.", _lstm_with(order="ifog")),
         Mistake("The output reads the old memory c. It must read the new one.", _lstm_with(lambda o, c_new, c, f: o * c.tanh())),
         Mistake("A sigmoid for the candidate: content must be able to be negative. Use tanh there.", _lstm_with(candidate="sigmoid")),
-        Mistake("A bias is lost: the blocks are off by the same amounts whatever x is. Add b_hh too.", _lstm_with(both=False)),
+        Mistake("A bias is lost: the blocks are off by the same amounts whatever x is. Add b_hh too.",
+                _lstm_with(products=lambda x, h, a, b, c, d: x @ a.T + c + h @ b.T)),
+        Mistake("A bias is lost: the blocks are off by the same amounts whatever x is. Add b_ih too.",
+                _lstm_with(products=lambda x, h, a, b, c, d: x @ a.T + h @ b.T + d)),
+        Mistake("The four blocks read x only. They read h as well: add h @ w_hh.T + b_hh before you split.",
+                _lstm_with(products=lambda x, h, a, b, c, d: x @ a.T + c)),
+        Mistake("h @ w_hh.T is missing, only its bias is added: the gates read h as well.",
+                _lstm_with(products=lambda x, h, a, b, c, d: x @ a.T + c + d)),
+        Mistake("x @ w_ih.T is missing: the gates read the input as well.", _lstm_with(products=lambda x, h, a, b, c, d: c + h @ b.T + d)),
         Mistake("The tanh around c_new is missing: h must stay within -1..1.", _lstm_with(lambda o, c_new, c, f: o * c_new)),
         Mistake("The first block is the input gate and the second the forget gate; you have them the other way round.",
                 _lstm_with(order="figo")),
-        Mistake("The two results are in the wrong order: return h_new first, then c_new.", _lstm_with(swap=True)),
+        Mistake("The two results are in the wrong order: return h_new first, then c_new.",
+                _lstm_with(finish=lambda h_new, c_new: (c_new, h_new))),
+        Mistake(_ONLY_ONE.format("h_new, c_new"), _lstm_with(finish=lambda h_new, c_new: h_new)),
+        Mistake("c_new comes back after its tanh. The tanh is for h_new only: on the way of c nothing is squashed.",
+                _lstm_with(finish=lambda h_new, c_new: (h_new, c_new.tanh()))),
+        Mistake("The forget gate multiplies h. What it keeps or wipes is the long-term memory c.",
+                _lstm_with(write=lambda i, f, g, c, h: f * h + i * g)),
+        Mistake("Nothing is forgotten: multiply c by the forget gate.", _lstm_with(write=lambda i, f, g, c, h: c + i * g)),
+        Mistake("The candidate enters at full strength: multiply it by the input gate.", _lstm_with(write=lambda i, f, g, c, h: f * c + g)),
+        Mistake("1 - f in place of the input gate: an LSTM has a gate of its own for what is new.",
+                _lstm_with(write=lambda i, f, g, c, h: f * c + (1 - f) * g)),
+        Mistake("The forget gate works the wrong way round: f near 1 keeps. Multiply c by f, not by 1 - f.",
+                _lstm_with(write=lambda i, f, g, c, h: (1 - f) * c + i * g)),
+        Mistake("A tanh for the gates: a gate is a fraction from 0 to 1. Only the candidate has a tanh.", _lstm_with(gate="tanh")),
+        Mistake("The gates have no sigmoid and the candidate no tanh: these are the raw sums.",
+                _lstm_with(gate="clone", candidate="clone")),
+        Mistake("The blocks are not interleaved: the first H columns are i, the next H are f. `chunk(4, dim=1)` cuts them so.",
+                _lstm_with(split=lambda z: [z[:, k::4] for k in range(4)])),
+        Mistake("The blocks are in another order. From the top, PyTorch stores i, f, g, o.", _lstm_with(order="iofg"),
+                when=_another_order(lambda order: _lstm_with(order=order), "ifgo", 2)),
+        Mistake("c_new comes back without its history, so no gradient can take the long way. Cut nothing in here.",
+                _lstm_with(finish=lambda h_new, c_new: (h_new, c_new.detach()))),
+        Mistake(_NO_GRADIENT, _lstm_with(finish=lambda h_new, c_new: (h_new.detach(), c_new.detach())), when=_no_gradient),
     ],
     hints=[
         "Four numbers per unit come out of one matrix product.",
@@ -558,12 +775,13 @@ def _reference_gru_step(x, h, w_ih, w_hh, b_ih, b_hh):
     return _functional(nn.GRUCell(x.shape[1], h.shape[1]).to(x), (w_ih, w_hh, b_ih, b_hh), x, h)
 
 
-def _gru_with(new=lambda a, b, r: (a + r * b).tanh(), mix=lambda n, z, h: (1 - z) * n + z * h, order="rz"):
+def _gru_with(new=lambda a, b, r: (a + r * b).tanh(), mix=lambda n, z, h: (1 - z) * n + z * h, order="rzn", input_bias=1, state_bias=1):
     """A GRU step that differs in one place; ``new(a_n, b_n, r)``."""
     def gru_step(x, h, w_ih, w_hh, b_ih, b_hh):
-        a, b = (x @ w_ih.T + b_ih).chunk(3, 1), (h @ w_hh.T + b_hh).chunk(3, 1)
-        gates = {name: (a[k] + b[k]).sigmoid() for k, name in enumerate(order)}
-        return mix(new(a[2], b[2], gates["r"]), gates["z"], h)
+        a = dict(zip(order, (x @ w_ih.T + input_bias * b_ih).chunk(3, 1), strict=True))
+        b = dict(zip(order, (h @ w_hh.T + state_bias * b_hh).chunk(3, 1), strict=True))
+        r, z = ((a[name] + b[name]).sigmoid() for name in "rz")
+        return mix(new(a["n"], b["n"], r), z, h)
     return gru_step
 
 
@@ -591,11 +809,25 @@ gru_step = Exercise(
                 "the units, so the two differ.", _resets_before),
         Mistake("A sigmoid for n: the candidate must be able to be negative. Use tanh there.",
                 _gru_with(lambda a, b, r: (a + r * b).sigmoid())),
-        Mistake("r and z are exchanged: PyTorch stores r first.", _gru_with(order="zr")),
+        Mistake("r and z are exchanged: PyTorch stores r first.", _gru_with(order="zrn")),
         Mistake("r scales W_hn h but not its bias: in PyTorch the bias stands inside, r * (W_hn h + b_hn).", _bias_outside),
         Mistake("The reset gate is not used: both products were added before n took its part.", _gru_with(lambda a, b, r: (a + b).tanh())),
         Mistake("r scales both parts of n: only the part that comes from h is reset, a_n stays whole.",
                 _gru_with(lambda a, b, r: (r * (a + b)).tanh())),
+        Mistake("r scales the part that comes from x. It is the other one that is reset: b_n, which comes from h.",
+                _gru_with(lambda a, b, r: (r * a + b).tanh())),
+        Mistake("The candidate has no tanh.", _gru_with(lambda a, b, r: a + r * b)),
+        Mistake("A bias is lost: add b_ih to the product with x.", _gru_with(input_bias=0)),
+        Mistake("A bias is lost: add b_hh to the product with h.", _gru_with(state_bias=0)),
+        Mistake("The old state is lost: z * h is missing in the sum.", _gru_with(mix=lambda n, z, h: (1 - z) * n)),
+        Mistake("The candidate enters at full strength: its part is 1 - z.", _gru_with(mix=lambda n, z, h: n + z * h)),
+        Mistake("A GRU has one state: return the new h alone, not a pair.",
+                _gru_with(mix=lambda n, z, h: ((1 - z) * n + z * h,) * 2), when=lambda facts: isinstance(list(facts.values())[0], tuple | list)),
+        Mistake("The blocks are in another order. From the top, PyTorch stores r, z, n.", _gru_with(order="nrz"),
+                when=_another_order(lambda order: _gru_with(order=order), "rzn", 1)),
+        Mistake("The h in z * h is detached: gradients should take that way too. Cut nothing in here.",
+                _gru_with(mix=lambda n, z, h: (1 - z) * n + z * h.detach())),
+        Mistake(_NO_GRADIENT, _gru_with(mix=lambda n, z, h: ((1 - z) * n + z * h).detach()), when=_no_gradient),
     ],
     hints=[
         "Two gates, one candidate, one state.",
@@ -634,11 +866,11 @@ def _reference_parameters(cell, input_size, hidden_size, num_layers=1):
     return sum(p.numel() for p in kind(input_size, hidden_size, num_layers, device="meta").parameters())
 
 
-def _count_with(biases: int = 2, first=lambda layer, I, H: I if layer == 0 else H, blocks=(1, 3, 4)):
+def _count_with(biases: int = 2, first=lambda layer, I, H: I if layer == 0 else H, blocks=(1, 3, 4), rows=lambda I, H: H):
     def recurrent_parameters(cell, input_size, hidden_size, num_layers=1):
         k = dict(zip(("rnn", "gru", "lstm"), blocks, strict=True))[cell]
         H = hidden_size
-        return sum(k * H * (first(layer, input_size, H) + H + biases) for layer in range(num_layers))
+        return sum(k * rows(input_size, H) * (first(layer, input_size, H) + H + biases) for layer in range(num_layers))
     return recurrent_parameters
 
 
@@ -655,6 +887,18 @@ recurrent_parameters = Exercise(
         Mistake("No bias at all is counted: PyTorch keeps two per block.", _count_with(biases=0)),
         Mistake("Only one layer is counted: add up num_layers of them.",
                 lambda cell, input_size, hidden_size, num_layers=1: _count_with()(cell, input_size, hidden_size)),
+        Mistake("The candidate is a block too: a GRU has two gates and one candidate, an LSTM three gates and one candidate.",
+                _count_with(blocks=(1, 2, 3))),
+        Mistake("A bias has H numbers, one for each row of the block: two biases are 2 · H, not 2.",
+                lambda cell, input_size, hidden_size, num_layers=1: _count_with(0)(cell, input_size, hidden_size, num_layers)
+                + 2 * num_layers * {"rnn": 1, "gru": 3, "lstm": 4}[cell]),
+        Mistake("A block has as many rows as there are hidden units: H · (I + H + 2), not I · (I + H + 2).",
+                _count_with(rows=lambda I, H: I)),
+        Mistake("Any other string must raise, \"LSTM\" too: do not convert it and do not replace it. A look-up "
+                "`{\"rnn\": ...}[cell]` raises by itself.",
+                lambda cell, input_size, hidden_size, num_layers=1: _count_with()(cell.lower(), input_size, hidden_size, num_layers),
+                when=lambda facts: facts["recurrent_parameters('lstm', 83, 512, 2)"] == 3_323_904
+                and facts["recurrent_parameters('LSTM', 3, 5)"].startswith("returns")),
     ],
     hints=[
         "Count one block, then blocks, then layers.",
@@ -755,10 +999,19 @@ def show_frames() -> None:
 
 
 def show_unrolled() -> None:
-    """The unrolled graph: the same two matrices at each step, in the same colors."""
-    fig, ax = _blank((8.6, 3.3), (-1.2, 9.2), (-1.75, 1.75))
+    """The network with its loop, and unrolled: the same two matrices at each step, in the same colors."""
+    fig, ax = _blank((9.2, 3.3), (-4.3, 6.9), (-1.75, 1.75))
+    _card(ax, -3.5, 0, "tanh", width=0.95, fill="#FFF8E1")
+    ax.plot([-3.02, -2.4, -2.4, -4.25, -4.25], [0, 0, 0.85, 0.85, 0], color=STEP_COLORS["W_hh"], lw=2, zorder=2)
+    _arrow(ax, (-4.25, 0), (-4.0, 0), STEP_COLORS["W_hh"])
+    ax.text(-2.35, 1.07, "$W_{hh}$", ha="center", va="center", fontsize=11, color=STEP_COLORS["W_hh"])
+    _arrow(ax, (-3.5, -1.15), (-3.5, -0.43), STEP_COLORS["W_ih"], "$W_{ih}$", (0.4, -0.02))
+    ax.text(-3.5, -1.4, "$x_t$", ha="center", va="center", fontsize=13)
+    _arrow(ax, (-3.5, 0.43), (-3.5, 1.2))
+    ax.text(-3.5, 1.45, "$h_t$", ha="center", va="center", fontsize=13)
+    ax.text(-1.65, 0, "=", ha="center", va="center", fontsize=22)
     _card(ax, -0.6, 0, r"$h_0$", width=0.8, fill="#F3F3F3")
-    for t in range(1, 5):
+    for t in range(1, 4):
         x = 2.3 * t - 0.7
         _card(ax, x, 0, "tanh", width=0.95, fill="#FFF8E1")
         _arrow(ax, (x - (1.3 if t > 1 else 1.75), 0), (x - 0.5, 0), STEP_COLORS["W_hh"], "$W_{hh}$", (0.02, 0.22))
@@ -766,10 +1019,11 @@ def show_unrolled() -> None:
         ax.text(x, -1.4, f"$x_{t}$", ha="center", va="center", fontsize=13)
         _arrow(ax, (x, 0.43), (x, 1.05))
         ax.text(x, 1.3, f"$h_{t}$", ha="center", va="center", fontsize=13)
-        if t < 4:
+        if t < 3:
             ax.plot([x + 0.5, x + 1.0], [0, 0], color=STEP_COLORS["W_hh"], lw=2, zorder=2)
-    plots.show(fig, alt="A recurrent network unrolled over four steps. Each step takes the input x below and the state from the left, "
-                        "through the same blue matrix and the same red matrix every time, and hands its state on.", dpi=90)
+    plots.show(fig, alt="Left, the network as one box with a loop: its state comes back as an input. Right, the same unrolled over three "
+                        "steps. Each takes the input x below through the same blue matrix and the state from the left through the same "
+                        "orange one, and hands its state on.", dpi=90)
 
 
 def pulse(w_x: float, w_h: float, steps: int = 20) -> list[float]:
@@ -823,7 +1077,7 @@ def show_windows(pairs) -> None:
         ax.text(at[10], 0.0, f"window {k}", ha="center", va="center", fontsize=11)
     ax.set(xlabel="time", ylabel="value")
     plots.legend(ax, outside=True)
-    plots.show(fig, alt="Two windows of a sine wave with 21 points each. Inputs, blue circles, are the first 20; targets, red crosses, "
+    plots.show(fig, alt="Two windows of a sine wave with 21 points each. Inputs, blue circles, are the first 20; targets, orange crosses, "
                         "are the last 20: at each input the task is to say the next value.", dpi=90)
 
 
@@ -856,7 +1110,7 @@ def show_learning(snapshots) -> None:
     for ax in axes[-1]:
         ax.set_xlabel("point")
     plots.legend(axes[0, 0], fontsize=9, loc="lower right")
-    plots.show(fig, alt=f"Predictions, blue, over targets, red, at steps {', '.join(map(str, snapshots))} of the training: at the start "
+    plots.show(fig, alt=f"Predictions, blue, over targets, orange, at steps {', '.join(map(str, snapshots))} of the training: at the start "
                         "they have nothing in common, at the end they lie upon each other.", dpi=90)
 
 
@@ -905,7 +1159,8 @@ def show_lags(curves) -> None:
     ax.set(xlabel="lag: how many steps ago", ylabel="gradient norm", ylim=(1e-22, 10))
     plots.legend(ax, outside=True)
     plots.show(fig, alt="How strongly the last output depends on the input some steps ago, on a logarithmic axis. RNN, GRU and a fresh LSTM "
-                        "fall on nearly one straight line to about 1e-20; the LSTM with a forget bias of 3 stays above 1e-2.", dpi=90)
+                        "fall on nearly one straight line to about 1e-20; the LSTM with a forget bias of 3 stays near 1e-2, and rises again at "
+                        "the far end, where its memory was still empty.", dpi=90)
 
 
 # ---------------------------------------------------------------------------------------------- figures: cells
@@ -1036,7 +1291,7 @@ def show_gates(line: str, rows) -> None:
     picture = top.imshow(np.stack([rows[g] for g in gates]), cmap="cividis", vmin=0, vmax=1, aspect="auto")
     top.set_yticks(range(3), gates.values())
     top.grid(False)
-    fig.colorbar(picture, ax=top, label="shut      open", ticks=(0, 0.5, 1), pad=0.01)
+    fig.colorbar(picture, ax=top, pad=0.01).set_ticks((0, 0.5, 1), labels=("0 shut", "0.5", "1 open"))
     inside = np.cumsum([(c == "(") - (c == ")") for c in line])
     bottom.fill_between(range(len(line)), rows["c"].min(), rows["c"].max(), where=inside > 0, step="mid", color=plots.YELLOW, alpha=0.35,
                         lw=0, label="inside parentheses")

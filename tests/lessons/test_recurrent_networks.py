@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 import subprocess
 import sys
@@ -49,6 +51,14 @@ def _rnn_by_concatenation(x, h0, w_ih, w_hh, b_ih, b_hh):
     return states, states[:, -1]
 
 
+def _rnn_with_einsum_and_a_list(x, h0, w_ih, w_hh, b_ih, b_hh):
+    h, states = h0, []
+    for drive in torch.einsum("bti,hi->tbh", x, w_ih):
+        h = (drive + (b_ih + b_hh) + torch.einsum("bj,hj->bh", h, w_hh)).tanh()
+        states.append(h)
+    return [torch.stack(states).transpose(0, 1), h]
+
+
 class _FlattensAndRestores(nn.Module):
     def __init__(self, input_size, output_size, hidden_dim, n_layers):
         super().__init__()
@@ -70,6 +80,15 @@ class _TimeFirst(nn.Module):
     def forward(self, x, hidden=None):
         out, hidden = self.rnn(x.transpose(0, 1), hidden)
         return self.fc(out).transpose(0, 1), hidden
+
+
+class _StepByStep(_FlattensAndRestores):
+    def forward(self, x, hidden=None):
+        outputs = []
+        for t in range(x.shape[1]):
+            state, hidden = self.rnn(x[:, t:t + 1], hidden)
+            outputs.append(self.fc(state[:, 0]))
+        return [torch.stack(outputs, dim=1), hidden]
 
 
 class _MakesItsOwnZeros(nn.Module):
@@ -117,6 +136,13 @@ def _lags_one_sequence_at_a_time(rnn, x):
     return (total / len(x)).flip(0)
 
 
+def _lags_on_a_copy_of_the_layer(rnn, x):
+    rnn, leaf = copy.deepcopy(rnn), x.detach().clone().requires_grad_()
+    rnn(leaf)[0][:, -1].sum().backward()
+    B, T, _ = x.shape
+    return torch.stack([sum(leaf.grad[b, T - 1 - lag].square().sum().sqrt() for b in range(B)) / B for lag in range(T)])
+
+
 def _lstm_on_joined(x, h, c, w_ih, w_hh, b_ih, b_hh):
     z = torch.cat([x, h], 1) @ torch.cat([w_ih, w_hh], 1).T + (b_ih + b_hh)
     i, f, g, o = torch.split(z, h.shape[1], dim=1)
@@ -130,6 +156,14 @@ def _lstm_with_slices(x, h, c, w_ih, w_hh, b_ih, b_hh):
          for k in range(4)]
     c = z[1].sigmoid() * c + z[0].sigmoid() * z[2].tanh()
     return z[3].sigmoid() * c.tanh(), c
+
+
+def _lstm_with_einsum(x, h, c, w_ih, w_hh, b_ih, b_hh):
+    H = h.shape[1]
+    z = torch.einsum("bi,khi->kbh", x, w_ih.view(4, H, -1)) + torch.einsum("bj,khj->kbh", h, w_hh.view(4, H, H))
+    z = z + (b_ih + b_hh).view(4, 1, H)
+    c = c * z[1].sigmoid() + z[2].tanh() / (1 + torch.exp(-z[0]))
+    return [z[3].sigmoid() * c.tanh(), c]
 
 
 def _gru_with_slices(x, h, w_ih, w_hh, b_ih, b_hh):
@@ -163,11 +197,11 @@ def _count_with_the_modules(cell, input_size, hidden_size, num_layers=1):
 
 
 RIGHT = {
-    "14.1": [_rnn_into_one_tensor, _rnn_with_the_inputs_first, _rnn_by_concatenation],
-    "14.2": [_FlattensAndRestores, _TimeFirst, _MakesItsOwnZeros],
+    "14.1": [_rnn_into_one_tensor, _rnn_with_the_inputs_first, _rnn_by_concatenation, _rnn_with_einsum_and_a_list],
+    "14.2": [_FlattensAndRestores, _TimeFirst, _MakesItsOwnZeros, _StepByStep],
     "14.3": [_detach_by_recursion, _detach_with_clones],
-    "14.4": [_lags_with_grad, _lags_one_sequence_at_a_time],
-    "14.5": [_lstm_on_joined, _lstm_with_slices],
+    "14.4": [_lags_with_grad, _lags_one_sequence_at_a_time, _lags_on_a_copy_of_the_layer],
+    "14.5": [_lstm_on_joined, _lstm_with_slices, _lstm_with_einsum],
     "14.6": [_gru_with_slices, _gru_with_lerp],
     "14.7": [_count_in_a_loop, _count_with_the_modules],
 }
@@ -265,6 +299,71 @@ def test_odd_networks_get_a_message():
 def test_a_reset_of_single_tensors_only_is_refused():
     common.refused(lesson.detach_state, lambda s: tuple(t.detach() for t in s) if s is not None else None)
     common.refused(lesson.detach_state, lambda s: s.detach() if isinstance(s, torch.Tensor) else s, saying="graph")
+
+
+def test_a_squeezed_window_is_refused():
+    for drop in (lambda out: out.squeeze(), lambda out: out.squeeze(-1), lambda out: out.squeeze(0)):
+        class Squeezes(_TimeFirst):
+            def forward(self, x, hidden=None, drop=drop):
+                out, hidden = super().forward(x, hidden)
+                return drop(out), hidden
+
+        common.refused(lesson.SineRNN, Squeezes, saying="squeeze")
+
+
+def test_another_layer_is_called_by_its_name():
+    class WithALstm(_TimeFirst):
+        def __init__(self, input_size, output_size, hidden_dim, n_layers):
+            super().__init__(input_size, output_size, hidden_dim, n_layers)
+            self.rnn = nn.LSTM(input_size, hidden_dim, n_layers)
+            del self.fc
+
+    common.refused(lesson.SineRNN, WithALstm, saying="rnn is an nn.LSTM, fc is missing")
+
+
+def test_a_cut_that_is_thrown_away_is_not_taken_for_a_trouble_with_tuples():
+    def thrown_away(state):
+        state.detach()
+        return state
+
+    common.refused(lesson.detach_state, thrown_away, saying="`detach()` changes nothing in place")
+    common.refused(lesson.detach_state, lambda s: None if s is None else s.detach(), saying="A tuple has no method")
+    common.refused(lesson.detach_state, lambda s: [t.detach() for t in s], saying="a tuple or a tensor?")
+
+
+def test_what_is_done_to_the_layer_is_seen():
+    def wipes(rnn, x):
+        result = _lags_with_grad(rnn, x)
+        rnn.zero_grad(set_to_none=False)
+        return result
+
+    def freezes(rnn, x):
+        result = _lags_with_grad(rnn, x)
+        for parameter in rnn.parameters():
+            parameter.requires_grad = False
+        return result
+
+    common.refused(lesson.gradient_by_lag, wipes, saying="zero_grad")
+    common.refused(lesson.gradient_by_lag, freezes, saying="frozen")
+
+
+def test_every_other_order_of_the_blocks_is_named():
+    for order in itertools.permutations("ifgo"):
+        if order != tuple("ifgo"):
+            result = lesson.lstm_step.examine(lesson._lstm_with(order="".join(order)))
+            assert result.mistake and "block" in result.mistake.diagnosis, order
+    for order in itertools.permutations("rzn"):
+        if order != tuple("rzn"):
+            result = lesson.gru_step.examine(lesson._gru_with(order="".join(order)))
+            assert result.mistake and "PyTorch stores r" in result.mistake.diagnosis, order
+
+
+def test_a_change_in_place_is_not_taken_for_another_order():
+    def in_place(x, h, c, *weights):
+        h_new, c_new = lesson._lstm_with()(x, h, c, *weights)
+        return h_new, c.detach().copy_(c_new.detach())
+
+    common.refused(lesson.lstm_step, in_place, saying="in place")
 
 
 def test_the_reference_for_lags_agrees_with_finite_differences():
