@@ -54,11 +54,11 @@ def _two_layers():
 def _with_convolution():
     from torch import nn
 
-    return _fill(nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(5, 2)), seed=72).to(devices.device())
+    return _fill(nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(5, 2)), seed=72).to(devices.device())
 
 
 _PENALTIES = (("a 4-3-2 network", _two_layers, 0.1, 0.0), ("a 4-3-2 network", _two_layers, 0.0, 0.3),
-              ("a convolution and a 5-2 layer", _with_convolution, 0.2, 0.05))
+              ("a convolution, batch normalization and a 5-2 layer", _with_convolution, 0.2, 0.05))
 
 
 def _observe_penalty(penalty, see):
@@ -80,12 +80,14 @@ def _reference_penalty(model, l1=0.0, l2=0.0):
     """By torch's own norms of all weights in one row."""
     import torch
 
-    row = torch.cat([layer.weight.flatten() for layer in model if hasattr(layer, "weight")])
+    row = torch.cat([layer.weight.flatten() for layer in model if hasattr(layer, "weight") and layer.weight.ndim > 1])
     return l1 * torch.linalg.vector_norm(row, 1) + l2 * torch.linalg.vector_norm(row, 2) ** 2
 
 
-def _penalty_with(model, l1, l2, *, biases=False, square=lambda w: w * w):
-    return sum(l1 * w.abs().sum() + l2 * square(w).sum() for w in model.parameters() if biases or w.ndim > 1)
+def _penalty_with(model, l1, l2, *, biases=False, square=lambda w: w * w, axes=(2, 4), mean=False):
+    """The right answer with one part changed, for the mistakes below."""
+    return sum((l1 * w.abs().sum() + l2 * square(w).sum()) / (w.numel() if mean else 1)
+               for w in model.parameters() if biases or w.ndim in axes)
 
 
 def _first_value(facts) -> float:
@@ -114,6 +116,19 @@ penalty = Exercise(
                 when=lambda facts: any(np.isclose(_first_value(facts), _norms(power)) for power in (0, 0.5))),
         Mistake("The value matches with the two arguments exchanged: l1 belongs to the absolute values, l2 to the squares.",
                 lambda model, l1=0.0, l2=0.0: _penalty_with(model, l2, l1)),
+        Mistake("The weights of batch normalization are among yours. They have one axis, like biases, and only scale: ask for `dim() > 1`, not for a name.",
+                lambda model, l1=0.0, l2=0.0: sum(l1 * w.abs().sum() + l2 * (w * w).sum()
+                                                  for name, w in model.named_parameters() if "weight" in name)),
+        Mistake("Only linear layers count in yours. A convolution has weights too: ask each parameter for its axes.",
+                lambda model, l1=0.0, l2=0.0: _penalty_with(model, l1, l2, axes=(2,))),
+        Mistake("Only the first weight matrix counts in yours: add up all of them.",
+                lambda model, l1=0.0, l2=0.0: _penalty_with(model[:1], l1, l2)),
+        Mistake("The mean of each matrix, not the sum: a large layer would pay no more than a small one.",
+                lambda model, l1=0.0, l2=0.0: _penalty_with(model, l1, l2, mean=True)),
+        Mistake("L1 adds up absolute values: yours cancel each other.",
+                lambda model, l1=0.0, l2=0.0: sum(l1 * w.sum() + l2 * (w * w).sum() for w in model.parameters() if w.ndim > 1)),
+        Mistake("The squares are halved. Some books do that; here the price is l2 times the sum itself.",
+                lambda model, l1=0.0, l2=0.0: _penalty_with(model, l1, l2 / 2)),
     ],
     hints=[
         "Add up one number for every weight matrix.",
@@ -205,6 +220,12 @@ def _dropout_with(x, p, *, keep=None, factor=None, generator=None):
     return torch.where(torch.rand(x.shape, generator=generator) < keep, x * (1 / (1 - p) if factor is None else factor), x * 0)
 
 
+def _dropout_by_normal(x, p, training, generator=None):
+    import torch
+
+    return x * (torch.randn(x.shape, generator=generator) >= p) / (1 - p) if training else x
+
+
 _FIRST = "dropout(x (300, 400), p=0.2, training=True, generator)"
 
 dropout = Exercise(
@@ -229,6 +250,11 @@ dropout = Exercise(
                 lambda x, p, training, generator=None: _dropout_with(x[:, :1] * 0 + 1, p, generator=generator) * x if training else x,
                 when=lambda facts: facts[f"{_FIRST}: rows with the mask of the first row"] > 50
                 or facts[f"{_FIRST}: columns with the mask of the first column"] > 50),
+        Mistake("Two generators with the same seed give two masks: the random numbers do not come from `generator`. Pass it on.",
+                lambda x, p, training, generator=None: _dropout_with(x, p) if training else x,
+                when=lambda facts: facts.get(f"{_FIRST}: generators with the same seed") == "another mask"),
+        Mistake("`randn` draws from the normal distribution, and half of its numbers are negative. `rand` is uniform in 0..1.",
+                _dropout_by_normal, when=lambda facts: facts[f"{_FIRST}: share of zeros"] in {"about 0.6", "about 0.4"}),
     ],
     hints=[
         "The expectation must stay: what is left speaks louder.",
@@ -285,15 +311,16 @@ class _ReferenceStopping:
 class _Stopping:
     """The right answer with one part changed, for the mistakes below."""
 
-    reset, previous, late, ignore = True, False, 0, False
+    reset, previous, late, ignore, sign, ties, counts_from = True, False, 0, False, -1, False, 0
 
     def __init__(self, patience, min_delta=0.0):
         self.patience, self.min_delta = patience, 0.0 if self.ignore else min_delta
-        self.best_loss, self.best_epoch, self.last, self.bad, self.epoch = math.inf, -1, math.inf, 0, -1
+        self.best_loss, self.best_epoch, self.last, self.bad, self.epoch = math.inf, -1, math.inf, 0, self.counts_from - 1
 
     def step(self, loss):
         self.epoch += 1
-        better = loss < (self.last if self.previous else self.best_loss) - self.min_delta
+        mark = (self.last if self.previous else self.best_loss) + self.sign * self.min_delta
+        better = loss < mark or (self.ties and loss == mark)
         self.last = loss
         if better:
             self.best_loss, self.best_epoch = loss, self.epoch
@@ -317,6 +344,42 @@ class _IgnoresMinDelta(_Stopping):
     ignore = True
 
 
+class _AddsMinDelta(_Stopping):
+    sign = 1
+
+
+class _TakesTies(_Stopping):
+    ties = True
+
+
+class _CountsFromOne(_Stopping):
+    counts_from = 1
+
+
+class _TakesTheFirst(_Stopping):
+    """The first loss is the best so far, whatever it is."""
+
+    def step(self, loss):
+        if self.epoch < 0:
+            self.best_loss = loss + 2 * self.min_delta + 1
+            if loss != loss:
+                self.best_loss, self.best_epoch, self.epoch = loss, 0, 0
+                return False
+        return super().step(loss)
+
+
+class _ForgetsToTakeTheBest(_Stopping):
+    """Remembers the lowest loss, but counts against the loss before."""
+
+    def step(self, loss):
+        self.epoch += 1
+        self.bad = 0 if loss < self.last - self.min_delta else self.bad + 1
+        self.last = loss
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, self.epoch
+        return self.bad >= self.patience
+
+
 EarlyStopping = Exercise(
     "07.3", "EarlyStopping",
     observe=_observe_stopping,
@@ -328,6 +391,11 @@ EarlyStopping = Exercise(
                 _ComparesWithPrevious),
         Mistake("One epoch late: stop as soon as the number of bad epochs reaches patience.", _OneEpochLate),
         Mistake("min_delta is ignored: a gain of 0.05 counts although min_delta is 0.1.", _IgnoresMinDelta),
+        Mistake("You compare with the loss before, and keep the best only to report it. Compare with the best.", _ForgetsToTakeTheBest),
+        Mistake("min_delta has the wrong sign: yours calls a slightly higher loss an improvement. It is loss < best_loss - min_delta.", _AddsMinDelta),
+        Mistake("An equal loss counts as an improvement in yours: use < in place of <=.", _TakesTies),
+        Mistake("Epochs count from 0: your best_epoch is one too large.", _CountsFromOne),
+        Mistake("The first loss counts as the best even if it is NaN, and then nothing is ever smaller. Start with infinity.", _TakesTheFirst),
     ],
     hints=[
         "Remember the best loss, and how long ago it was.",
@@ -346,7 +414,7 @@ def _observe_lr(lr_at, see):
     for epoch in _EPOCHS:
         see.call(lr_at, epoch, 0.1, "step", every=3, factor=0.5)
     for epoch in _EPOCHS:
-        see.call(lr_at, epoch, 0.4, "exponential", factor=0.9)
+        see.call(lr_at, epoch, 0.4, "exponential", every=4, factor=0.9)
     for epoch in _EPOCHS:
         see.call(lr_at, epoch, 0.1, "cosine", total=10)
     see.call(lr_at, 4, 0.3, "step", every=2, factor=0.1)
@@ -380,7 +448,7 @@ def _lr_with(change):
 
     def lr_at(epoch, initial, kind, *, every=1, factor=0.5, total=1):
         if kind == kind_changed or kind_changed == "both" and kind in ("step", "exponential"):
-            return rate(epoch, initial, every if kind == "step" else 1, factor, total)
+            return rate(epoch, initial, every if kind == "step" or kind_changed == "exponential" else 1, factor, total)
         return {
             "step": lambda: initial * factor ** (epoch // every),
             "exponential": lambda: initial * factor**epoch,
@@ -413,6 +481,20 @@ lr_at = Exercise(
                 _lr_with(("cosine", lambda e, i, every, f, total: i / 2 * (1 + math.cos(math.radians(math.pi * e / total)))))),
         Mistake("The rate jumps up and down: math.cos takes radians. Half a turn is math.pi, not 180.",
                 _lr_with(("cosine", lambda e, i, every, f, total: i / 2 * (1 + math.cos(180 * e / total))))),
+        Mistake("The exponential schedule falls in every epoch: `every` is for the steps only.",
+                _lr_with(("exponential", lambda e, i, every, f, total: i * f ** (e // every)))),
+        Mistake("0.05 at epoch 2: the first drop comes when `every` epochs are over, so at epoch 3.",
+                _lr_with(("step", lambda e, i, every, f, total: i * f ** ((e + 1) // every)))),
+        Mistake("The exponential schedule multiplies by `factor` once per epoch: factor ** epoch. Yours is e to the power of -factor · epoch.",
+                _lr_with(("exponential", lambda e, i, every, f, total: i * math.exp(-f * e)))),
+        Mistake("The cosine starts at twice the rate: 1 + cos goes from 2 to 0, so halve it.",
+                _lr_with(("cosine", lambda e, i, every, f, total: i * (1 + math.cos(math.pi * e / total))))),
+        Mistake("π is missing: after `total` epochs the cosine must have gone half a turn.",
+                _lr_with(("cosine", lambda e, i, every, f, total: i / 2 * (1 + math.cos(e / total))))),
+        Mistake("The rate becomes negative: cos goes from 1 to -1. Lift it by 1, and halve it.",
+                _lr_with(("cosine", lambda e, i, every, f, total: i * math.cos(math.pi * e / total)))),
+        Mistake("A quarter of a turn: the rate must leave the top as gently as it reaches zero. Use half a turn, lifted by 1.",
+                _lr_with(("cosine", lambda e, i, every, f, total: i * math.cos(math.pi / 2 * e / total)))),
     ],
     hints=[
         "How many decays have there been until now?",
@@ -482,6 +564,9 @@ gradient_norms = Exercise(
                 when=lambda facts: len(facts[_FIRST_NET]) == 6),
         Mistake("These are the squared norms: take the square root.", lambda model, loss: _norms_with(model, loss, power=2)),
         Mistake("The last layer stands first: keep the order of the signal.", lambda model, loss: _norms_with(model, loss)[::-1]),
+        Mistake("The mean of the absolute values; asked is the Euclidean norm, the root of the sum of squares.",
+                lambda model, loss: [g / p.numel() for g, p in zip(
+                    _norms_with(model, loss, of=lambda p: p.grad.abs().sum()), [p for p in model.parameters() if p.ndim > 1], strict=True)]),
     ],
     hints=[
         "Clear, differentiate, measure.",
@@ -540,6 +625,12 @@ def _restart_with(objective, starts, lr, steps, *, choose=None, memory=0.0, sign
     return float(x), float(value)
 
 
+def _value_of_the_step_before(objective, starts, lr, steps):
+    walks = [(_restart_with(objective, [start], lr, steps - 1)[1], _restart_with(objective, [start], lr, steps)[0]) for start in starts]
+    value, x = min(walks)
+    return x, value
+
+
 random_restart = Exercise(
     "07.6", "random_restart",
     observe=_observe_restart,
@@ -557,6 +648,12 @@ random_restart = Exercise(
                 when=lambda facts: not np.isfinite(next(iter(facts.values()))[1])),
         Mistake("This is the highest end: look for the lowest value.",
                 lambda objective, starts, lr, steps: _restart_with(objective, starts, lr, steps, choose=max)),
+        Mistake("This is the first walk: `return` inside the loop ends it. Look at all of them, then return the best.",
+                lambda objective, starts, lr, steps: _restart_with(objective, starts[:1], lr, steps)),
+        Mistake("The lowest x is not the lowest value: compare objective(x).",
+                lambda objective, starts, lr, steps: _restart_with(objective, starts, lr, steps, choose=lambda ends: min(ends, key=lambda e: e[1]))),
+        Mistake("Swapped: return x first, then the value.", lambda objective, starts, lr, steps: _restart_with(objective, starts, lr, steps)[::-1]),
+        Mistake("x is right, but its value belongs to the step before: compute objective(x) again after the last step.", _value_of_the_step_before),
     ],
     hints=[
         "Several walks, one winner.",
@@ -650,7 +747,8 @@ save_checkpoint = Exercise(
     observe=_observe_save,
     expected=_reference_save,
     mistakes=[
-        Mistake("A whole model is in the file: weights_only refuses it. Store its state_dict.",
+        Mistake("weights_only refuses your file: something in it is more than tensors, numbers, strings, lists, tuples and dicts. A whole model? "
+                "Store its state_dict(). A NumPy number or array? Store int(n), or a list.",
                 lambda path, model, sizes: _save(path, {"sizes": list(sizes), "state_dict": model}),
                 when=lambda facts: facts["sizes (7, 5, 4, 3): the file at path"] == "weights_only refuses it"),
         Mistake("The sizes are not stored: nobody can rebuild the second model from this file.",
@@ -658,6 +756,8 @@ save_checkpoint = Exercise(
                 when=lambda facts: facts["sizes (7, 5, 4, 3): the entry 'sizes'"] == "there is none"),
         Mistake("Parameters without names: store state_dict(), in which each tensor has the name of its place.",
                 lambda path, model, sizes: _save(path, {"sizes": list(sizes), "state_dict": [p.detach() for p in model.parameters()]})),
+        Mistake("The model was switched to eval mode on the way. Saving must leave it as it is.",
+                lambda path, model, sizes: _save(path, {"sizes": list(sizes), "state_dict": model.eval().state_dict()})),
     ],
     hints=[
         "What is needed to build the model anew in another program?",
@@ -702,6 +802,8 @@ def _observe_load(load_checkpoint, see):
             see.fact(f"{asked}: mode", "eval" if modes == {False} else "training" if True in modes and model.training else "mixed")
         _save(path, {"sizes": [7, 4, 2], "state_dict": saved.state_dict()})
         see.raises(load_checkpoint, path, build, error=RuntimeError, label="a file whose tensors do not fit its sizes")
+        _save(path, {"sizes": [6, 2], "state_dict": {"0.weight": saved.state_dict()["0.weight"]}})
+        see.raises(load_checkpoint, path, build, error=RuntimeError, label="a file in which a tensor is missing")
         _save(path, {"sizes": [6, 2], "state_dict": saved.state_dict(), "extra": _Trap()})
         before = _Trap.sprung
         see.raises(load_checkpoint, path, build, error=pickle.UnpicklingError, label="a file with program code in it")
@@ -726,13 +828,13 @@ def _reference_load(path, build):
     return model.train(False)
 
 
-def _load_with(path, build, *, load=True, evaluate=True, sizes=None, safe=True):
+def _load_with(path, build, *, load=True, evaluate=True, sizes=None, safe=True, strict=True):
     import torch
 
     content = torch.load(path, weights_only=safe)
     model = build(sizes or content["sizes"])
     if load:
-        model.load_state_dict(content["state_dict"])
+        model.load_state_dict(content["state_dict"], strict=strict)
     return model.eval() if evaluate else model
 
 
@@ -750,6 +852,11 @@ load_checkpoint = Exercise(
         Mistake("The code in the file was run: weights_only=False trusts whoever wrote it. Load with weights_only=True.",
                 lambda path, build: _load_with(path, build, safe=False),
                 when=lambda facts: facts["code in that file"] == "was run"),
+        Mistake("`strict=False` keeps quiet about a missing tensor, and leaves random numbers in its place. Leave it out.",
+                lambda path, build: _load_with(path, build, strict=False)),
+        Mistake("`load_state_dict` fills the model and returns a report on the names. Return the model.",
+                lambda path, build: build([7, 5, 4, 3]).load_state_dict(build([7, 5, 4, 3]).state_dict()),
+                when=lambda facts: "IncompatibleKeys" in str(facts.get("a file with sizes (7, 5, 4, 3) gives"))),
         Mistake("Size mismatch on the second model: build it with the sizes that stand in the file.",
                 lambda path, build: _load_with(path, build, sizes=[7, 5, 4, 3]),
                 when=lambda facts: "size mismatch" in str(list(facts.values())[-1]) and "(6, 2)" in list(facts)[-1]),
@@ -840,8 +947,8 @@ def _predict_with(model, x, *, evaluate=True, graph=False, back="modes", dim: in
     with torch.enable_grad() if graph else torch.no_grad():
         out = model(x)
         out = out.softmax(dim) if dim is not None else out
-    if back == "train":
-        model.train()
+    if back in {"train", "was"}:
+        model.train(back == "train" or modes[0][1])
     elif back == "modes":
         for module, training in modes:
             module.training = training
@@ -871,6 +978,17 @@ predict = Exercise(
                 lambda model, x: _predict_with(model, x, dim=None)),
         Mistake("Columns sum to 1, rows must: the softmax belongs over the classes, dim 1.",
                 lambda model, x: _predict_with(model, x, dim=0)),
+        Mistake("`model.train(was)` switches every submodule, and a frozen batch normalization is not frozen any more. Remember each module's mode.",
+                lambda model, x: _predict_with(model, x, back="was"),
+                when=lambda facts: facts.get("a model in the state training, with frozen batch normalization: modes of all modules") == "all training"
+                and facts["a model in the state eval: modes of all modules"] == "as found"),
+        Mistake("These are logarithms of probabilities: softmax in place of log_softmax.",
+                lambda model, x: _predict_with(model, x, dim=None).log_softmax(1)),
+        Mistake("Each score is squashed by itself, so the rows do not sum to 1. The classes share one softmax.",
+                lambda model, x: _predict_with(model, x, dim=None).sigmoid()),
+        Mistake("These are classes; asked are the probabilities of all of them. Leave argmax to the caller.",
+                lambda model, x: _predict_with(model, x, dim=None).argmax(1),
+                when=lambda facts: not facts[_TRAINED].is_floating_point()),
     ],
     hints=[
         "Two switches, and both are needed.",

@@ -55,6 +55,15 @@ def _wraps(images, mean=MEAN, std=STD):
     return (x.float() - mean) / std
 
 
+def _own_statistics(images, mean=MEAN, std=STD):
+    x = images.float().unsqueeze(1) / 255
+    return (x - x.mean()) / x.std()
+
+
+def _shape_of(value) -> tuple[int, ...]:
+    return tuple(value.shape) if is_tensor(value) else ()
+
+
 preprocess = Exercise(
     "06.1", "preprocess",
     observe=_observe_preprocess,
@@ -71,6 +80,19 @@ preprocess = Exercise(
                 lambda images, mean=MEAN, std=STD: (images.double().unsqueeze(1) / 255 - mean) / std),
         Mistake("Integer division wraps: in place on uint8 only 0 and 1 are left, and the caller's images are changed. "
                 "Convert to float first.", _wraps),
+        Mistake("Divided by 255, but not standardized: subtract the mean, divide by the standard deviation.",
+                lambda images, mean=MEAN, std=STD: images.float().unsqueeze(1) / 255),
+        Mistake("Multiplied by the standard deviation. Divide by it, so that the spread becomes 1.",
+                lambda images, mean=MEAN, std=STD: (images.float().unsqueeze(1) / 255 - mean) * std),
+        Mistake("0.1307 and 0.3081 are written into your code. Use the arguments: other images have another mean and std.",
+                lambda images, mean=MEAN, std=STD: (images.float().unsqueeze(1) / 255 - MEAN) / STD),
+        Mistake("Standardized with the statistics of the images that came in. Use the arguments: train and test must get the same two numbers.",
+                _own_statistics),
+        Mistake("Inverted: these images are white on black already.",
+                lambda images, mean=MEAN, std=STD: (1 - images.float().unsqueeze(1) / 255 - mean) / std),
+        Mistake("The channel axis is in the wrong place. The order is N, C, H, W: it comes second.",
+                lambda images, mean=MEAN, std=STD: ((images.float() / 255 - mean) / std).unsqueeze(-1),
+                when=lambda facts: _shape_of(facts["preprocess(images (5, 28, 28))"]) in {(1, 5, 28, 28), (5, 28, 28, 1)}),
     ],
     hints=[
         "Three steps: type, range, statistics.",
@@ -194,6 +216,9 @@ def _observe_dropout(net, asked: str, hidden: int, p: float, see) -> None:
     for count, share in ((1, (1 - p) ** 2 * p), (3, (1 - p) ** 3)):
         found = (times.round() == count).double().mean().item()
         see.fact(f"{asked}: share of them that is {count} times", _in_range(found, round(share - 0.04, 3), round(share + 0.04, 3)))
+    # Dropout before the first layer deletes whole images here: their only pixel that counts.
+    share = (times == 0).all(1).double().mean().item()
+    see.fact(f"{asked}: share of images without any score", _in_range(share, 0, 0.05))
     # Dropout after the scores would delete the bias too.
     _by_size(net, hidden)[2].bias.fill_(0.25)
     see.fact(f"{asked}: scores that dropout sets to 0", "none" if bool((net(x) != 0).all()) else "some")
@@ -244,6 +269,35 @@ def _net_with_dropped_scores(hidden=512, p=0.2):
     return _net(nn.Dropout(p), hidden=hidden, p=p)
 
 
+def _net_with_dropped_pixels(hidden=512, p=0.2):
+    from torch import nn
+
+    return nn.Sequential(nn.Flatten(), nn.Dropout(p), nn.Linear(784, hidden), nn.ReLU(), nn.Dropout(p), nn.Linear(hidden, hidden), nn.ReLU(),
+                         nn.Linear(hidden, 10))
+
+
+def _net_with_one_hidden_layer(hidden=512, p=0.2):
+    from torch import nn
+
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Dropout(p), nn.Linear(hidden, 10))
+
+
+def _net_with_cut_scores(hidden=512, p=0.2):
+    from torch import nn
+
+    return _net(nn.ReLU(), hidden=hidden, p=p)
+
+
+def _net_with(activation: str):
+    def build_net(hidden=512, p=0.2):
+        from torch import nn
+
+        act = getattr(nn, activation)
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), act(), nn.Dropout(p), nn.Linear(hidden, hidden), act(), nn.Dropout(p),
+                             nn.Linear(hidden, 10))
+    return build_net
+
+
 def _net_that_always_drops(hidden=512, p=0.2):
     import torch.nn.functional as F
     from torch import nn
@@ -280,6 +334,21 @@ build_net = Exercise(
                                     and _first_net(facts, "two passes in eval mode") == "the same")),
         Mistake("Two eval passes differ: F.dropout(x, p) drops always; it needs training=self.training.", _net_that_always_drops,
                 when=lambda facts: _first_net(facts, "two passes in eval mode") == "differ"),
+        Mistake("No dropout: two passes in training mode are the same. It follows both ReLUs.",
+                lambda hidden=512, p=0.2: _net(hidden=hidden, p=0),
+                when=lambda facts: _first_net(facts, "two passes in training mode") == "the same"),
+        Mistake("Dropout before the first layer deletes pixels. It follows the two ReLUs, and stands nowhere else.", _net_with_dropped_pixels,
+                when=lambda facts: (_first_net(facts, "share of images without any score") != "between 0 and 0.05"
+                                    and _first_net(facts, "two passes in eval mode") == "the same")),
+        Mistake("p is the probability to drop a unit, not to keep it: nn.Dropout(p).",
+                lambda hidden=512, p=0.2: _net(hidden=hidden, p=1 - p)),
+        Mistake("One hidden layer; asked are two, 784-hidden-hidden-10.", _net_with_one_hidden_layer,
+                when=lambda facts: _first_net(facts, "linear layers") == "784-64, 64-10"),
+        Mistake("512 is written into your code. Use the argument `hidden`.", lambda hidden=512, p=0.2: _net(p=p),
+                when=lambda facts: _first_net(facts, "linear layers") == "784-512, 512-512, 512-10"),
+        Mistake("No ReLU: without it the three layers are one linear map.", _net_with("Identity")),
+        Mistake("Sigmoid after the hidden layers; asked is ReLU.", _net_with("Sigmoid")),
+        Mistake("ReLU after the scores: negative ones are lost. Logits are any real numbers.", _net_with_cut_scores),
     ],
     hints=[
         "Dropout belongs between hidden layers.",
@@ -420,6 +489,11 @@ split_indices = Exercise(
                 when=lambda facts: facts["split_indices(103, 0.3, 1): how many for training, validation"] == (30, 73)),
         Mistake("The global random state changed: use a local Generator.", _split_with_global_seed,
                 when=lambda facts: facts["split_indices(103, 0.3, 1): the global random state"] == "changed"),
+        Mistake("0.3 of 103 is 30.9, and `int` cuts: 30 for validation. You rounded up.",
+                lambda n, valid_fraction, seed: _split_with(n, valid_fraction, seed, lambda k, n: slice(k + (n == 103), n),
+                                                            lambda k, n: slice(0, k + (n == 103))),
+                when=lambda facts: facts["split_indices(103, 0.3, 1): how many for training, validation"] == (72, 31)
+                and facts["split_indices(103, 0.3, 1): indices in both sets"] == 0),
     ],
     hints=[
         "Shuffle indices, cut once.",
@@ -525,6 +599,17 @@ def _batch_means() -> tuple:
     return _evaluate_with(_small_model(6, 5, seed=11), _batches(11, (4, 4, 3), 6, 5, seed=6), per_batch=True)
 
 
+_SECOND = "evaluate(model, loader) with batches of 5, 2, model in eval mode"
+
+
+def _evaluate_and_stay_in(mode: str):
+    def evaluate(model, loader):
+        found = _evaluate_with(model, loader)
+        model.train(mode == "training")
+        return found
+    return evaluate
+
+
 evaluate = Exercise(
     "06.4", "evaluate",
     observe=_observe_evaluate,
@@ -544,6 +629,15 @@ evaluate = Exercise(
         Mistake("Divided by the number of batches, not of samples.",
                 lambda model, loader: _evaluate_with(model, loader, count=None),
                 when=lambda facts: _close(facts[_FIRST][0], np.array(_evaluate_first(count=None))[0])),
+        Mistake("Right numbers, wrong mode afterwards. Remember `model.training` at the start, and give it back with `model.train(was)`.",
+                _evaluate_and_stay_in("eval"), when=lambda facts: facts[f"{_FIRST}: the mode afterwards"] == "eval"),
+        Mistake("`model.train()` at the end: a model that came in eval mode leaves in training mode. Give back the mode you found.",
+                _evaluate_and_stay_in("training"), when=lambda facts: facts.get(f"{_SECOND}: the mode afterwards") == "training"),
+        Mistake("Swapped: return the loss first, then the accuracy.", lambda model, loader: _evaluate_with(model, loader)[::-1]),
+        Mistake("The accuracy is in percent; asked is a number in 0..1.",
+                lambda model, loader: (lambda loss, hits: (loss, 100 * hits))(*_evaluate_with(model, loader))),
+        Mistake("The loss is right, but the accuracy is the mean of the batches' accuracies: the last, shorter batch counts too much.",
+                lambda model, loader: (_evaluate_with(model, loader)[0], _evaluate_with(model, loader, per_batch=True)[1])),
     ],
     hints=[
         "Sum over samples, divide once.",
@@ -673,24 +767,28 @@ def _cross_entropy(W, X, y):
     return (-np.log(p[rows, y])).tolist(), (p - np.eye(2)[y]).T @ X / len(y)
 
 
-def _fit_with(model, train_loader, valid_loader, optimizer, epochs, path, *, keep="best", what=None, valid_mode=False):
+def _fit_with(model, train_loader, valid_loader, optimizer, epochs, path, *, keep="best", what=None, valid_mode=False,
+              zero=True, per="sample", measured_after=False, train_mode=True):
     """The right answer with one part changed, for the mistakes below."""
     import torch
     import torch.nn.functional as F
 
     history: dict = {"train_loss": [], "valid_loss": []}
-    best = -1.0 if keep == "rising" else float("inf")
+    best = {"rising": -1.0, "never": 0.0}.get(keep, float("inf"))
     kept = None
     for _ in range(epochs):
-        model.train()
+        if train_mode:
+            model.train()
         total = seen = 0
         for x, y in train_loader:
             loss = F.cross_entropy(model(x), y)
-            optimizer.zero_grad()
+            if zero:
+                optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total, seen = total + loss.item() * len(y), seen + len(y)
-        history["train_loss"].append(total / seen)
+        divisor = {"sample": seen, "batch": len(train_loader), "epoch": 1}[per]
+        history["train_loss"].append(_evaluate_with(model, train_loader)[0] if measured_after else total / divisor)
         history["valid_loss"].append(_evaluate_with(model, valid_loader, eval_mode=not valid_mode)[0])
         new = history["valid_loss"][-1]
         if keep == "every" or (new > best if keep == "rising" else new < best):
@@ -708,6 +806,23 @@ def _fit_mistake(**options):
     return fit
 
 
+def _fit_and_load(model, train_loader, valid_loader, optimizer, epochs, path):
+    import torch
+
+    history = _fit_with(model, train_loader, valid_loader, optimizer, epochs, path)
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return history
+
+
+def _ends_with_the_best(facts) -> bool:
+    """Whether the model ends with the weights of the file although these are not the last ones of a right run."""
+    kept, end = facts["9 epochs: weights in the file"], facts["9 epochs: weights that the model ends with"]
+    return is_tensor(kept) and _close(kept, end) and abs(float(end[0]) - _BEST_WEIGHT) < 1e-3
+
+
+_BEST_WEIGHT = -0.1177  # of a right run, after the second epoch; it ends at -2.3032
+
+
 fit = Exercise(
     "06.5", "fit",
     observe=_observe_fit,
@@ -715,7 +830,19 @@ fit = Exercise(
     seconds=30.0,  # the first use of an optimizer in a process takes seconds on a slow disk
     mistakes=[
         Mistake("Saves every epoch: the file holds the last weights, not the best.", _fit_mistake(keep="every"),
-                when=lambda facts: facts["9 epochs: a file with the last weights"] == "from every epoch"),
+                when=lambda facts: facts["9 epochs: a file with the last weights"] == "from every epoch" and not _ends_with_the_best(facts)),
+        Mistake("The file is right, but the model ends with the best weights. Leave the last ones in it; who wants the best loads the file.",
+                _fit_and_load, when=lambda facts: _ends_with_the_best(facts)),
+        Mistake("zero_grad is missing: the gradients of all batches so far add up.", _fit_mistake(zero=False)),
+        Mistake("Divided by the number of batches, not of samples.", _fit_mistake(per="batch")),
+        Mistake("The sum over all samples; asked is the mean per sample.", _fit_mistake(per="epoch")),
+        Mistake("This is the training loss after the epoch, measured anew. Asked is the one met on the way, during the updates.",
+                _fit_mistake(measured_after=True)),
+        Mistake("No `model.train()` at the start of an epoch: a model that comes in eval mode learns without dropout.",
+                _fit_mistake(train_mode=False), when=lambda facts: any(
+                    name.endswith("forward passes of training images") and "eval mode" in str(fact) for name, fact in facts.items())),
+        Mistake("No file: the best loss must start at infinity, so that the first epoch saves.", _fit_mistake(keep="never"),
+                when=lambda facts: facts["9 epochs: the file at path"] == "there is none" and isinstance(facts["9 epochs"], dict)),
         Mistake("best = model.state_dict() without a copy is the same memory: it moves with training. Save at once, or copy.",
                 _fit_mistake(keep="reference"),
                 when=lambda facts: facts["9 epochs: a file with the last weights"] == "from the end"),
@@ -787,6 +914,8 @@ per_class_accuracy = Exercise(
                 _share_of_all),
         Mistake("0 for the absent class: unknown is not zero. Return NaN.",
                 lambda predictions, targets, n_classes: _reference_per_class(predictions, targets, n_classes).nan_to_num(0)),
+        Mistake("These are percent; asked are shares in 0..1.",
+                lambda predictions, targets, n_classes: 100 * _reference_per_class(predictions, targets, n_classes)),
     ],
     hints=[
         "Of all true 7s, how many were called 7?",
@@ -844,11 +973,16 @@ permute_pixels = Exercise(
     expected=_reference_permute,
     mistakes=[
         Mistake("A new permutation for each image: accuracy drops to chance, the pixels no longer mean the same.",
-                _new_permutation_each, when=lambda facts: facts["two equal images"] == "become different"),
+                _new_permutation_each, when=lambda facts: facts.get("two equal images") == "become different"),
         Mistake("This is the inverse permutation: output pixel k must be input pixel permutation[k].", _inverse),
+        Mistake("`flatten()` without the 1 makes one row of all images, so you return 784 pixels of the first one. Keep the batch: flatten(1).",
+                lambda images, permutation: images.flatten()[permutation],
+                when=lambda facts: _shape_of(facts["permute_pixels(3 images, permutation)"]) == (784,)),
+        Mistake("Reordered, but still flat: fold the rows back to (N, 1, 28, 28).", lambda images, permutation: images.flatten(1)[:, permutation],
+                when=lambda facts: _shape_of(facts["permute_pixels(3 images, permutation)"]) == (3, 784)),
         Mistake("You permute columns only, rows keep their place: flatten to 784 first.",
                 lambda images, permutation: images[..., permutation[permutation < 28]],
-                when=lambda facts: facts["pixels"] == "stay in their row"),
+                when=lambda facts: facts.get("pixels") == "stay in their row"),
     ],
     hints=[
         "Flatten, reorder, fold back.",
@@ -868,6 +1002,15 @@ def _canvas(top: int, left: int, height: int, width: int) -> np.ndarray:
     return canvas
 
 
+def _letter() -> np.ndarray:
+    """An L with a pale stem and a dark foot: neither the middle of its box nor of its pixels is its center of mass."""
+    canvas = np.full((28, 28), 255, np.uint8)
+    canvas[3:15, 5:8] = 190
+    canvas[13:15, 5:21] = 20
+    return canvas
+
+
+_LETTER = "an L with a pale stem and a dark foot"
 # None of their centers lies half-way between two pixels, so there is one right shift.
 _CANVASES = ((2, 3, 7, 4), (15, 1, 5, 9), (17, 19, 8, 6))
 
@@ -879,6 +1022,7 @@ def _observe_mnist_style(to_mnist_style, see):
         canvas = _canvas(top, left, height, width)
         see.call(to_mnist_style, torch.tensor(canvas), rtol=1e-5,
                  label=f"a rectangle of {height} x {width} pixels with its corner at row {top}, column {left}")
+    see.call(to_mnist_style, torch.tensor(_letter()), label=_LETTER, rtol=1e-5)
     see.call(to_mnist_style, torch.full((28, 28), 255, dtype=torch.uint8), label="a blank canvas", rtol=1e-5)
 
 
@@ -898,17 +1042,25 @@ def _reference_mnist_style(canvas):
     return torch.tensor(((ink / 255 - MEAN) / STD).astype(np.float32))[None, None]
 
 
-def _mnist_style_with(canvas, *, invert=True, weights="ink", swap=False, standardize=True):
+def _box(ink):
+    """1 in the smallest rectangle around the ink, else 0."""
+    box, (rows, columns) = ink * 0, ink.nonzero(as_tuple=True)
+    if len(rows):
+        box[rows.min():rows.max() + 1, columns.min():columns.max() + 1] = 1
+    return box
+
+
+def _mnist_style_with(canvas, *, invert=True, weights="ink", swap=False, standardize=True, middle=14, whole=round, scale=255):
     """The right answer with one part changed, for the mistakes below."""
     import torch
 
-    paper = canvas.float() / 255
-    ink = 1 - paper
-    mass = ink if weights == "ink" else paper
+    paper = canvas.float() / scale
+    ink = 255 / scale - paper
+    mass = {"ink": ink, "paper": paper, "pixels": (ink > 0).float(), "box": _box(ink)}[weights]
     if bool(ink.any()):
         place = torch.arange(28)
         cy, cx = ((mass.sum(axis) * place).sum() / mass.sum() for axis in (1, 0))
-        shifts = (round(14 - cy.item()), round(14 - cx.item()))
+        shifts = (whole(middle - cy.item()), whole(middle - cx.item()))
         ink = torch.roll(ink if invert else paper, shifts[::-1] if swap else shifts, (0, 1))
     elif not invert:
         ink = paper
@@ -930,6 +1082,17 @@ to_mnist_style = Exercise(
         Mistake("No standardization: the background must be -0.4242, got 0.",
                 lambda canvas: _mnist_style_with(canvas, standardize=False),
                 when=lambda facts: facts["a blank canvas"].abs().max().item() == 0),
+        Mistake("Not divided by 255: you get values up to 827. The scale must be that of the training images.",
+                lambda canvas: _mnist_style_with(canvas, scale=1)),
+        Mistake("Each inked pixel counts alike in yours. A dark one has more mass: weight the indices with the ink.",
+                lambda canvas: _mnist_style_with(canvas, weights="pixels")),
+        Mistake("That centers the box around the drawing. Asked is the center of mass of the ink.",
+                lambda canvas: _mnist_style_with(canvas, weights="box")),
+        Mistake("`int` cuts towards zero, so the center may stay a whole pixel off. Round the shift.",
+                lambda canvas: _mnist_style_with(canvas, whole=int)),
+        Mistake("Centered on 13.5, the middle of 28 rows. Asked is row 14, column 14.", lambda canvas: _mnist_style_with(canvas, middle=13.5)),
+        Mistake("The shape is (1, 28, 28): the batch axis is missing too.", lambda canvas: _mnist_style_with(canvas)[0],
+                when=lambda facts: _shape_of(facts[_LETTER]) == (1, 28, 28)),
     ],
     hints=[
         "MNIST is white on black and centered by mass.",

@@ -134,6 +134,22 @@ def _mean_for_sum(features, weights, bias):
     return torch.sigmoid((features * weights).mean() + bias)
 
 
+def _sum_down_the_columns(features, weights, bias):
+    return ((features * weights).sum(0) + bias).sigmoid()
+
+
+def _wrong_exponent(features, weights, bias):
+    return (-((features * weights).sum() + bias)).sigmoid()
+
+
+def _tanh_neuron(features, weights, bias):
+    return ((features * weights).sum() + bias).tanh()
+
+
+def _bias_after_sigmoid(features, weights, bias):
+    return (features * weights).sum().sigmoid() + bias
+
+
 neuron_sum = Exercise(
     "04.1", "neuron_sum",
     observe=_observe_neuron_sum,
@@ -146,6 +162,13 @@ neuron_sum = Exercise(
         Mistake("The bias is missing (0.1214 in the story).", _no_bias, when=lambda facts: _is_number(facts[_STORY_NEURON], 0.1214)),
         Mistake("Mean instead of sum: the products are added, not averaged.",
                 _mean_for_sum, when=lambda facts: _is_number(facts[_STORY_NEURON], 0.4805)),
+        Mistake("Five numbers in place of one: `sum(0)` adds down the columns, and each has one entry. Add up the products of the row.",
+                _sum_down_the_columns, when=lambda facts: _shape(facts[_STORY_NEURON]) in {(1, 5), (5,)}),
+        Mistake("1 minus the right output: the sign in the exponent. The sigmoid is 1 / (1 + exp(-z)).", _wrong_exponent,
+                when=lambda facts: _is_number(facts[_STORY_NEURON], 0.8405)),
+        Mistake("That is tanh, which goes from -1 to 1. Asked is the sigmoid.", _tanh_neuron,
+                when=lambda facts: _is_number(facts[_STORY_NEURON], -0.9305)),
+        Mistake("The bias comes after the sigmoid; it belongs to the sum, before it is squashed.", _bias_after_sigmoid),
     ],
     hints=[
         "A weighted sum, the bias once, then squash.",
@@ -206,6 +229,11 @@ neuron_mm = Exercise(
                 when=lambda facts: _shape(facts[_FOUR_ROWS]) == (1, 4)),
         Mistake("Shape (m,): the column dimension is lost. A matrix times a *vector* is a vector; weights must stay a matrix.",
                 _mm_with_a_vector, when=lambda facts: _shape(facts.get(_FOUR_ROWS, facts[_ONE_ROW])) in {(4,), (1,)}),
+        Mistake("The activation is missing: these are the weighted sums themselves. Squash them with the sigmoid.",
+                lambda features, weights, bias: features @ weights.T + bias),
+        Mistake("The bias is missing.", lambda features, weights, bias: (features @ weights.T).sigmoid()),
+        Mistake("The bias comes after the sigmoid; it belongs to the sum.",
+                lambda features, weights, bias: (features @ weights.T).sigmoid() + bias),
     ],
     hints=[
         "The inner dimensions must agree: (m, n) times (n, 1).",
@@ -263,6 +291,11 @@ two_layer = Exercise(
                 when=lambda facts: _is_number(facts[_STORY_NETWORK], -0.7672)),
         Mistake("One sigmoid too many: the output is squashed twice.", _two(_squash, lambda z: z.sigmoid().sigmoid()),
                 when=lambda facts: _is_number(facts[_STORY_NETWORK], 0.5786)),
+        Mistake("B2 is missing: each of the two layers adds a bias of its own.", lambda x, W1, B1, W2, B2: ((x @ W1 + B1).sigmoid() @ W2).sigmoid()),
+        Mistake("A bias comes after its sigmoid; it belongs to the sum.", lambda x, W1, B1, W2, B2: ((x @ W1 + B1).sigmoid() @ W2).sigmoid() + B2),
+        Mistake("A bias comes after its sigmoid: the one of the hidden layer. It belongs to the sum.",
+                lambda x, W1, B1, W2, B2: (((x @ W1).sigmoid() + B1) @ W2 + B2).sigmoid()),
+        Mistake("ReLU is a good choice for the hidden layer; asked here is the sigmoid.", _two(lambda z: z.relu(), _squash)),
     ],
     hints=[
         "The output of layer 1 is the input of layer 2.",
@@ -350,7 +383,10 @@ contiguous_strides = Exercise(
     expected=_reference_strides,
     mistakes=[
         Mistake("The first axis is the fastest in yours: that is column-major. PyTorch is row-major, the last axis has stride 1.",
-                lambda shape: tuple(math.prod(shape[:i]) for i in range(len(shape)))),
+                lambda shape: tuple(math.prod(shape[:i]) for i in range(len(shape))),
+                when=lambda facts: facts.get("contiguous_strides((2, 3))") == (1, 2)),
+        Mistake("Right for all shapes but (): a tensor without dimensions has no strides, so the tuple is empty.",
+                lambda shape: tuple(math.prod(shape[i + 1:]) for i in range(len(shape))) or (1,)),
         Mistake("The own size is included: a stride skips only the axes to its right.",
                 lambda shape: tuple(math.prod(shape[i:]) for i in range(len(shape)))),
         Mistake("These are bytes, as NumPy counts them; PyTorch counts elements.",
@@ -492,6 +528,9 @@ normalize_rows = Exercise(
         Mistake("`div_` and `/=` change the caller's tensor: return a new one.", lambda x: x.div_(x.sum(dim=1, keepdim=True)),
                 when=lambda facts: (facts[f"{_SQUARE}: its inputs stay as they are"] != "every input unchanged"
                                     and _sums_to_one(facts[_SQUARE], 1))),
+        Mistake("The rows sum to 1, but this is softmax: it takes exp first. Divide the numbers as they are.", lambda x: x.softmax(1)),
+        Mistake("Divided by the length of each row, the root of the sum of squares. Divide by the sum.", lambda x: x / x.norm(dim=1, keepdim=True)),
+        Mistake("Divided by the largest entry of each row. Divide by the sum.", lambda x: x / x.amax(dim=1, keepdim=True)),
     ],
     hints=[
         "Which shape must the divisor have, so that each row is divided by its own sum?",
@@ -543,6 +582,11 @@ mlp_logits = Exercise(
         Mistake("Sigmoid on the output: scores must be free to take any value.", _mlp(_squash, _squash),
                 when=lambda facts: _inside(facts[_FIRST_MLP]) and not _sums_to_one(facts[_FIRST_MLP], 1)),
         Mistake("ReLU is fine in general; asked here is the sigmoid.", _mlp(lambda z: z.relu(), _as_is)),
+        Mistake("These are logarithms of probabilities: the loss applies log-softmax itself. Return the scores.", _mlp(_squash, lambda z: z.log_softmax(1))),
+        Mistake("The pixels are in another order: flatten each image as it lies, channel by channel.",
+                lambda images, w1, b1, w2, b2: (images.permute(0, 2, 3, 1).flatten(1) @ w1 + b1).sigmoid() @ w2 + b2),
+        Mistake("b1 is missing.", lambda images, w1, b1, w2, b2: (images.flatten(1) @ w1).sigmoid() @ w2 + b2),
+        Mistake("b2 is missing.", lambda images, w1, b1, w2, b2: (images.flatten(1) @ w1 + b1).sigmoid() @ w2),
     ],
     hints=[
         "Flatten, product, squash, product.",
@@ -621,6 +665,13 @@ to_display = Exercise(
                 when=lambda facts: is_tensor(facts[_FIRST_IMAGE])),
         Mistake("NumPy can't see the memory of a GPU: `.cpu()` first.", lambda image: image.detach().permute(1, 2, 0).numpy(),
                 when=lambda facts: any(_raised(fact, "Use Tensor.cpu()") for fact in facts.values())),
+        Mistake("Values below 0 or above 1 were cut off. Return the same values; matplotlib cuts by itself.",
+                lambda image: image.detach().cpu().permute(1, 2, 0).clip(0, 1).numpy()),
+        Mistake("The values are scaled to 0..255. Return the same values: matplotlib takes 0..1 as they are.",
+                lambda image: (255 * image.detach().cpu().permute(1, 2, 0)).clip(0, 255).byte().numpy(),
+                when=lambda facts: describe(facts[_FIRST_IMAGE]).startswith("uint8")),
+        Mistake("The values are divided by 255. Return the same values.",
+                lambda image: image.detach().cpu().permute(1, 2, 0).numpy() / np.float32(255)),
     ],
     hints=[
         "Move an axis, not the data.",

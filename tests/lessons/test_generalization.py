@@ -32,7 +32,7 @@ def _penalty_of_one_row(model, l1=0.0, l2=0.0):
 def _penalty_by_name(model: nn.Module, l1: float = 0.0, l2: float = 0.0):
     total = torch.zeros((), device=next(model.parameters()).device)
     for name, p in model.named_parameters():
-        if name.endswith("weight"):
+        if name.endswith("weight") and p.dim() > 1:
             total = total + l1 * p.norm(1) + l2 * torch.sum(p * p)
     return total
 
@@ -257,7 +257,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"07.{n}" for n in range(1, 10)]
-    assert [len(e.mistakes) for e in EXERCISES] == [4, 5, 4, 5, 5, 5, 3, 4, 6]
+    assert [len(e.mistakes) for e in EXERCISES] == [10, 7, 9, 12, 6, 9, 4, 6, 10]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 

@@ -267,7 +267,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"06.{n}" for n in range(1, 9)]
-    assert [len(e.mistakes) for e in EXERCISES] == [5, 4, 4, 5, 5, 3, 3, 4]
+    assert [len(e.mistakes) for e in EXERCISES] == [11, 12, 5, 10, 12, 4, 5, 10]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 7
 

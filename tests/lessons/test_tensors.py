@@ -94,7 +94,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"04.{n}" for n in range(1, 10)]
-    assert [len(e.mistakes) for e in EXERCISES] == [4, 4, 4, 5, 4, 3, 4, 4, 5]
+    assert [len(e.mistakes) for e in EXERCISES] == [8, 7, 8, 5, 5, 3, 7, 8, 8]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 7
 
