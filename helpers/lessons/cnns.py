@@ -189,6 +189,8 @@ _MNIST = "MnistConvNet()"
 
 
 def _observe_mnist(MnistConvNet, see):
+    import torch
+
     net = _made(see, MnistConvNet, label=_MNIST)
     if net is None:
         return
@@ -197,9 +199,13 @@ def _observe_mnist(MnistConvNet, see):
         return
     _filled(see, net, _MNIST, x, _images(1, 1, 28, 28))
     _gradient_reaches(see, net.train(), x, _MNIST)
+    with torch.no_grad():
+        same = torch.equal(net(x), net(x))
+    see.fact(f"{_MNIST}: two passes in training mode", "the same" if same else "differ", implied="the same")
 
 
-def _convnet(*tail, pad: int = 0, pool: bool = True, last_relu: bool = True, fc_relu: bool = True):
+def _convnet(*tail, pad: int = 0, pool: bool = True, last_relu: bool = True, fc_relu: bool = True, act: str = "ReLU", kind: str = "MaxPool2d",
+             drop: float | None = None):
     """The right network with one part changed, for the mistakes below."""
     from torch import nn
 
@@ -207,10 +213,18 @@ def _convnet(*tail, pad: int = 0, pool: bool = True, last_relu: bool = True, fc_
     layers = []
     for number, (i, o) in enumerate(((1, 32), (32, 64), (64, 64))):
         layers.append(nn.Conv2d(i, o, 3, padding=pad))
-        layers += [nn.ReLU()] if number < 2 or last_relu else []
-        layers += [nn.MaxPool2d(2)] if number < 2 and pool else []
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * side**2, 64), *([nn.ReLU()] if fc_relu else []),
-                         nn.Linear(64, 10), *tail)
+        layers += [getattr(nn, act)()] if number < 2 or last_relu else []
+        layers += [getattr(nn, kind)(2)] if number < 2 and pool else []
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * side**2, 64), *([getattr(nn, act)()] if fc_relu else []),
+                         *([nn.Dropout(drop)] if drop else []), nn.Linear(64, 10), *tail)
+
+
+def _with_log_softmax(make):
+    def net(*args, **kwargs):
+        from torch import nn
+
+        return nn.Sequential(make(*args, **kwargs), nn.LogSoftmax(dim=1))
+    return net
 
 
 def _with_softmax(make):
@@ -280,6 +294,11 @@ MnistConvNet = Exercise(
         _wrong("ReLU on the ten scores: a score must be free to be negative.", _with_relu,
                 when=lambda f: bool((f[f"{_MNIST}: result for a batch of 3 in eval mode, with given weights"] >= 0).all())),
         _wrong("No ReLU after fc1: the two dense layers then form one linear map.", lambda: _convnet(fc_relu=False)),
+        _wrong("These are logarithms of probabilities: `CrossEntropyLoss` applies log-softmax itself. Return raw scores.", _with_log_softmax(_convnet)),
+        _wrong("Sigmoid in place of ReLU: its slope is at most 0.25, and deep nets hardly learn with it.", lambda: _convnet(act="Sigmoid")),
+        _wrong("The pools average; in the picture they take the maximum.", lambda: _convnet(kind="AvgPool2d")),
+        _wrong("Dropout is not in the picture: two passes in training mode differ. This network has none.", lambda: _convnet(drop=0.5),
+                when=lambda f: f.get(f"{_MNIST}: two passes in training mode") == "differ"),
     ],
     hints=[
         "Write the shape after each layer next to it.",
@@ -364,25 +383,29 @@ def _reference_summarize(model, x):
     return _ODD_TABLE if hasattr(model, "mix") else _TABLE
 
 
-def _summarize_with(model, x, *, leaves=True, remove=True, eval_mode=True, batch=False, calls=True, once=True):
+def _summarize_with(model, x, *, leaves=True, remove=True, eval_mode=True, batch=False, calls=True, once=True, late=False,
+                    inputs=False, classes=False, back=True):
     """The right answer with one part changed, for the mistakes below."""
     import torch
 
     rows, handles, seen, was = [], [], set(), model.training
 
-    def look(name, module, out):
+    def look(name, module, args, out):
+        out = args[0] if inputs else out
+        name = type(module).__name__ if classes else list(model.named_modules())[-1][0] if late else name
         own = 0 if once and module in seen else sum(p.numel() for p in module.parameters())
         seen.add(module)
         rows.append((name, tuple(out.shape) if batch else tuple(out.shape[1:]), own))
 
     for name, module in model.named_modules():
         if not leaves or not list(module.children()):
-            handles.append(module.register_forward_hook(lambda m, args, out, name=name: look(name, m, out)))
+            handles.append(module.register_forward_hook(lambda m, args, out, name=name: look(name, m, args, out)))
     if eval_mode:
         model.eval()
     with torch.no_grad():
         model(x)
-    model.train(was)
+    if back:
+        model.train(was)
     for handle in handles if remove else ():
         handle.remove()
     if not calls:
@@ -413,6 +436,14 @@ summarize = Exercise(
         Mistake("These are the layers in the order of definition: report calls, in the order in which they happen.",
                 _summarize_mistake(calls=False), when=lambda f: f[f"{_NESTED}: its rows"][0].startswith("head")),
         Mistake("A layer that is called twice has its parameters once: 0 at the second call.", _summarize_mistake(once=False)),
+        Mistake("Every row has the name of the last layer: the hook looks up `name` when it is called, after the loop. Bind it: `name=name`.",
+                _summarize_mistake(late=True), when=lambda f: len({row.split(" ")[0] for row in f[f"{_NESTED}: its rows"]}) == 1),
+        Mistake("These are the shapes of what goes in. Asked is the shape of the result, the hook's third argument.", _summarize_mistake(inputs=True),
+                when=lambda f: f[f"{_NESTED}: its rows"][0].startswith("body.0 (2, 7, 6)")),
+        Mistake("The first entry is the name in the model, such as body.0, and not the class of the layer.", _summarize_mistake(classes=True),
+                when=lambda f: f[f"{_NESTED}: its rows"][0].startswith("Conv2d")),
+        Mistake("The model stays in eval mode: note `model.training` first, and give it back.", _summarize_mistake(back=False),
+                when=lambda f: f[f"{_NESTED}: the mode afterwards"] == "eval"),
     ],
     hints=[
         "Forward hooks: a function that PyTorch calls after each forward pass of a module.",
@@ -445,7 +476,7 @@ def _observe_cifar(CifarNet, see):
         _observe_dropout(see, net, _images(6, 3, 32, 32), label, {1024: ("the flattened map", p), 500: ("fc1's results", p)})
 
 
-def _cifar(dropout=0.25, *, pad=1, first=True, second=True, always=False, last_relu=True):
+def _cifar(dropout=0.25, *, pad=1, first=True, second=True, always=False, last_relu=True, relu=True, scores=False):
     import torch.nn.functional as F
     from torch import nn
 
@@ -454,9 +485,11 @@ def _cifar(dropout=0.25, *, pad=1, first=True, second=True, always=False, last_r
             return F.dropout(x, dropout)
 
     drop = Always if always else lambda: nn.Dropout(dropout)
-    layers = [part for i, o in ((3, 16), (16, 32), (32, 64)) for part in (nn.Conv2d(i, o, 3, padding=pad), nn.ReLU(), nn.MaxPool2d(2))]
+    layers = [part for i, o in ((3, 16), (16, 32), (32, 64)) for part in (nn.Conv2d(i, o, 3, padding=pad), *([nn.ReLU()] if relu else []),
+                                                                              nn.MaxPool2d(2))]
     return nn.Sequential(*layers, nn.Flatten(), *([drop()] if first else []), nn.Linear(1024 if pad else 256, 500),
-                         *([nn.ReLU()] if last_relu else []), *([drop()] if second else []), nn.Linear(500, 10))
+                         *([nn.ReLU()] if last_relu else []), *([drop()] if second else []), nn.Linear(500, 10),
+                         *([drop()] if scores else []))
 
 
 def _reference_cifar(dropout=0.25):
@@ -508,6 +541,13 @@ CifarNet = Exercise(
                 lambda dropout=0.25: _cifar(dropout, first=False),
                 when=lambda f: sum(f[f"{_CIFAR}, training mode: share of {n} that dropout sets to 0"] == "none"
                                    for n in ("the flattened map", "fc1's results")) == 1),
+        _wrong("No ReLU after the convolutions: without it they form one linear map.", lambda dropout=0.25: _cifar(dropout, relu=False)),
+        _wrong("No ReLU after fc1: the two dense layers then form one linear map.", lambda dropout=0.25: _cifar(dropout, last_relu=False)),
+        _wrong("These are logarithms of probabilities: the loss applies log-softmax itself. Return raw scores.", _with_log_softmax(_cifar)),
+        _wrong("Dropout on the scores: they are set to 0 at random. It belongs on the flattened map and after fc1's ReLU.",
+                lambda dropout=0.25: _cifar(dropout, first=False, second=False, scores=True),
+                when=lambda f: all(f[f"{_CIFAR}, training mode: share of {n} that dropout sets to 0"] == "none" for n in ("the flattened map", "fc1's results"))
+                and f[f"{_CIFAR}: two passes in training mode"] == "differ"),
         _wrong("The argument `dropout` is not used: the probability is always 0.25.", lambda dropout=0.25: _cifar(),
                 when=lambda f: f["CifarNet(dropout=0.5), training mode: share of the flattened map that dropout sets to 0"] == "0.25"),
     ],
@@ -577,11 +617,15 @@ def _observe_results(see, asked: str, got: np.ndarray, image: np.ndarray, m: int
     known = _candidates(image, m, flip)
     found = [known.get(np.ascontiguousarray(r).tobytes()) for r in got]
     upside = _candidates(image[:, ::-1].copy(), m, True)
+    mirrored = _candidates(image, m, True)
     rolled = {np.roll(p, (dy, dx), (1, 2)).tobytes() for p in (image, image[:, :, ::-1]) for dy in range(-m, m + 1) for dx in range(-m, m + 1)}
     strange = [np.ascontiguousarray(r).tobytes() for r, place in zip(got, found, strict=True) if place is None]
     what = "none"
     if strange:
-        what = "upside down" if any(s in upside for s in strange) else "rolled around" if all(s in rolled for s in strange) else "others"
+        edged = {np.pad(p, ((0, 0), (m, m), (m, m)), mode="edge")[:, top:top + p.shape[1], left:left + p.shape[2]].tobytes()
+                 for p in (image, image[:, :, ::-1]) for top in range(2 * m + 1) for left in range(2 * m + 1)}
+        what = ("mirrored" if all(s in mirrored for s in strange) else "upside down" if any(s in upside for s in strange) else "rolled around" if all(s in rolled for s in strange)
+                else "the edge repeated" if all(s in edged for s in strange) else "others")
     see.fact(f"{asked}: images that are no mirrored or shifted copy", what, implied="none")
     places = [place for place in found if place is not None]
     see.fact(f"{asked}: different shifts, of {(2 * m + 1) ** 2}", len({p[1:] for p in places}), implied=(2 * m + 1) ** 2)
@@ -603,7 +647,8 @@ def _reference_augment(x, generator, max_shift=2, flip=True):
     return torch.tensor(np.stack(out), device=x.device)
 
 
-def _augment_with(x, generator, max_shift=2, flip=True, *, axis=-1, per_image=True, roll=False, in_place=False, own=True, top=1):
+def _augment_with(x, generator, max_shift=2, flip=True, *, axis=-1, per_image=True, roll=False, in_place=False, own=True, top=1,
+                  pad="constant", diagonal=False, mirrors=True):
     """The right answer with one part changed, for the mistakes below."""
     import torch
     import torch.nn.functional as F
@@ -615,12 +660,12 @@ def _augment_with(x, generator, max_shift=2, flip=True, *, axis=-1, per_image=Tr
     shifts = torch.randint(0, 2 * m + top, (draws, 2), generator=generator).expand(n, 2).tolist()
     mirror = (torch.rand(draws, generator=generator) < 0.5).expand(n).tolist()
     for i in range(n):
-        image = source[i].flip(axis) if flip and mirror[i] else source[i].clone()
-        top_, left = shifts[i]
+        image = source[i].flip(axis) if (flip or mirrors == "always") and mirrors and mirror[i] else source[i].clone()
+        top_, left = shifts[i] if not diagonal else shifts[i][:1] * 2
         if roll:
             source[i] = torch.roll(image, (top_ - m, left - m), (1, 2))
         else:
-            source[i] = F.pad(image, (m, m, m, m))[:, top_:top_ + x.shape[2], left:left + x.shape[3]]
+            source[i] = F.pad(image[None], (m, m, m, m), mode=pad)[0, :, top_:top_ + x.shape[2], left:left + x.shape[3]]
     return source
 
 
@@ -638,7 +683,8 @@ augment_batch = Exercise(
         Mistake("Images are upside down: mirror the width axis (the last one), not the height.", _augment_mistake(axis=-2),
                 when=lambda f: f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "upside down"),
         Mistake("One draw for the whole batch: all images got the same shift. Draw one for each image.",
-                _augment_mistake(per_image=False), when=lambda f: f[f"{_COPIES}: different shifts, of 25"] == 1),
+                _augment_mistake(per_image=False), when=lambda f: (f[f"{_COPIES}: different shifts, of 25"] == 1
+                                                                   and f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "none")),
         Mistake("Pixels re-enter on the opposite side, as `roll` does it; zeros should enter.", _augment_mistake(roll=True),
                 when=lambda f: f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "rolled around"),
         Mistake("The caller's batch was overwritten: make a new tensor.", _augment_mistake(in_place=True),
@@ -646,7 +692,15 @@ augment_batch = Exercise(
         Mistake("Two calls with equally seeded generators differ: pass `generator` to every draw.", _augment_mistake(own=False),
                 when=lambda f: f[f"{_COPIES}: an equally seeded second call"] == "gives another"),
         Mistake("The largest shift never comes: the upper end of `randint` is not included, so 2m + 1 is needed.",
-                _augment_mistake(top=0), when=lambda f: f[f"{_COPIES}: different shifts, of 25"] == 16),
+                _augment_mistake(top=0), when=lambda f: f[f"{_COPIES}: different shifts, of 25"] in {16, 20}),
+        Mistake("The edge is repeated where zeros should enter: pad with the constant 0.", _augment_mistake(pad="replicate"),
+                when=lambda f: f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "the edge repeated"),
+        Mistake("The same number for rows and columns, so that pictures move along a diagonal only. Draw two for each image.", _augment_mistake(diagonal=True),
+                when=lambda f: f[f"{_COPIES}: different shifts, of 25"] == 5),
+        Mistake("No image is mirrored.", _augment_mistake(mirrors=False), when=lambda f: f[f"{_COPIES}: mirrored"] == "0"),
+        Mistake("`flip=False` is ignored: some images are mirrored all the same.", _augment_mistake(mirrors="always"),
+                when=lambda f: (f.get(f"{_COPIES}: mirrored") == "150 to 250"
+                                and f.get("90 copies of one image, max_shift=1, flip=False: images that are no mirrored or shifted copy") == "mirrored")),
     ],
     hints=[
         "Pad all sides with zeros, then cut a window of the old size out, at another place for each image.",
@@ -662,19 +716,24 @@ augment_batch = Exercise(
 _CLASS_CASES = ((37, 6, (0, 1, 3, 4), 2), (23, 4, (0, 1, 2, 3), 5), (19, 5, (0, 2, 3), 8))
 
 
+def _class_case(n: int, classes: int, present: tuple, seed: int) -> tuple:
+    """Logits (n, classes) and targets (n,) in which only some classes occur."""
+    rng = np.random.default_rng(seed)
+    targets = rng.choice(present, n, p=np.arange(1, len(present) + 1) / sum(range(1, len(present) + 1)))
+    logits = rng.normal(size=(n, classes))
+    logits[np.arange(n), targets] += 1.2
+    if seed == 8:
+        logits[:, 4] -= 20  # the last class is never predicted either
+    return _on_device(logits.astype(np.float32)), _on_device(targets)
+
+
 def _observe_per_class(per_class_accuracy, see):
     import torch
 
-    for n, classes, present, seed in _CLASS_CASES:
-        rng = np.random.default_rng(seed)
-        targets = rng.choice(present, n, p=np.arange(1, len(present) + 1) / sum(range(1, len(present) + 1)))
-        logits = rng.normal(size=(n, classes))
-        logits[np.arange(n), targets] += 1.2
-        if seed == 8:
-            logits[:, 4] -= 20  # the last class is never predicted either
+    for case in _CLASS_CASES:
+        n, classes, *_ = case
         asked = f"{n} rows, {classes} classes"
-        got = see.call(per_class_accuracy, _on_device(logits.astype(np.float32)), _on_device(targets), classes, label=asked,
-                       record=False, asks="a tensor")
+        got = see.call(per_class_accuracy, *_class_case(*case), classes, label=asked, record=False, asks="a tensor")
         if is_tensor(got) and got.is_floating_point():  # NaN never equals NaN
             got = torch.where(got.isnan(), torch.full_like(got, -1), got)
         see.fact(f"{asked} (NaN is shown as -1)", got, rtol=1e-5)
@@ -702,15 +761,26 @@ def _per_class_with(logits, targets, n_classes, by="targets", absent=float("nan"
     return torch.where(torch.bincount(targets, minlength=n_classes) == 0, torch.full_like(found, absent), found)
 
 
+def _same_where_present(facts, by: str) -> bool:
+    """Whether the answer for the first case is the one that divides by ``by``, in the classes that occur."""
+    n, classes, present, _ = _CLASS_CASES[0]
+    found, wrong = facts[f"{n} rows, {classes} classes (NaN is shown as -1)"], _per_class_with(*_class_case(*_CLASS_CASES[0]), classes, by=by)
+    return bool(np.allclose(_cpu(found)[list(present)], _cpu(wrong)[list(present)], rtol=1e-4))
+
+
 per_class_accuracy = Exercise(
     "10.5", "per_class_accuracy",
     observe=_observe_per_class,
     expected=_reference_per_class,
     mistakes=[
         Mistake("Divided by the predicted counts: that is precision. Accuracy per class divides by the true count.",
-                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, by="guesses")),
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, by="guesses"),
+                when=lambda f: _same_where_present(f, "guesses")),
         Mistake("Divided by all samples, so that the values sum to the overall accuracy: divide by the samples of the class.",
-                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, by="all")),
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, by="all"),
+                when=lambda f: _same_where_present(f, "all")),
+        Mistake("These are percent; asked are shares in 0..1.",
+                lambda logits, targets, n_classes: 100 * _per_class_with(logits, targets, n_classes)),
         Mistake("0 for absent classes: no sample, no accuracy, so NaN.",
                 lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, absent=0.0)),
         Mistake("argmax runs over the batch: it must run over the classes, dimension 1.",
@@ -775,7 +845,8 @@ def _passes(block, x) -> str:
     return "gives 0" if not bool(got.any()) else "gives something else"
 
 
-def _block(i, o, stride=1, *, branch_relu=False, final_relu=True, shortcut="right", bias=False, late=False, norm=True):
+def _block(i, o, stride=1, *, branch_relu=False, final_relu=True, shortcut="right", bias=False, late=False, norm=True,
+           middle=True, added: bool | str = True, kernel=1):
     """The right block with one part changed, for the mistakes below."""
     import torch
     from torch import nn
@@ -784,16 +855,18 @@ def _block(i, o, stride=1, *, branch_relu=False, final_relu=True, shortcut="righ
         def __init__(self):
             super().__init__()
             first, second = (1, stride) if late else (stride, 1)
-            self.branch = nn.Sequential(nn.Conv2d(i, o, 3, first, 1, bias=bias), nn.BatchNorm2d(o), nn.ReLU(),
+            self.branch = nn.Sequential(nn.Conv2d(i, o, 3, first, 1, bias=bias), nn.BatchNorm2d(o), nn.ReLU() if middle else nn.Identity(),
                                         nn.Conv2d(o, o, 3, second, 1, bias=bias), nn.BatchNorm2d(o))
             same = (i == o and stride == 1) or shortcut == "identity"
             if shortcut != "none" and (not same or shortcut == "always"):
-                self.down = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=bias), *([nn.BatchNorm2d(o)] if norm else []))
+                self.down = nn.Sequential(nn.Conv2d(i, o, kernel, stride, kernel // 2, bias=bias), *([nn.BatchNorm2d(o)] if norm else []))
 
         def forward(self, x):
             y = self.branch(x)
             y = torch.relu(y) if branch_relu else y
-            if shortcut != "none":
+            if added == "cat":
+                y = torch.cat([y, self.down(x) if hasattr(self, "down") else x], 1)
+            elif shortcut != "none" and added:
                 y = y + (self.down(x) if hasattr(self, "down") else x)
             return torch.relu(y) if final_relu and not branch_relu else y
 
@@ -852,6 +925,12 @@ ResidualBlock = Exercise(
         _wrong("The convolutions have biases, which the BatchNorm behind them takes off again: bias=False.",
                 _block_mistake(bias=True), when=lambda f: f[f"{_DOWN}: parameters"] in (14_592, 14_624)),
         _wrong("The second convolution has the stride: it belongs to the first.", _block_mistake(late=True)),
+        _wrong("No ReLU between the two convolutions.", _block_mistake(middle=False)),
+        _wrong("The shortcut is made, and never added: with all weights of the branch 0 the input must pass through.", _block_mistake(added=False)),
+        _wrong("Concatenated: twice the channels. The shortcut is added, number by number.", _block_mistake(added="cat"),
+                when=lambda f: f.get(f"{_DOWN}: shape of the result for (2, 16, 9, 8)") == "(2, 64, 5, 4)"),
+        _wrong("The projection is 3 x 3; 1 x 1 is enough to change the number of channels, and a ninth of the weights.", _block_mistake(kernel=3),
+                when=lambda f: f[f"{_DOWN}: parameters"] == 18_624),
         _wrong("The projection lacks its BatchNorm.", _block_mistake(norm=False),
                 when=lambda f: f[f"{_DOWN}: parameters"] == 14_464),
     ],
@@ -900,18 +979,32 @@ def _observe_photo(SmallPhotoNet, see):
             _observe_dropout(see, net, one, label, {2048: ("the flattened map", p), 512: ("fc1's results", 0.0)})
 
 
-def _photo(size=150, dropout=0.0, *tail, squeeze=True, outputs=1, hard=False, place=1, drop=True):
+def _photo(size=150, dropout=0.0, *tail, squeeze=True, outputs=1, hard=False, place=1, drop=True, pad=0):
     """The right network with one part changed, for the mistakes below."""
     from torch import nn
 
     side = size
     for _ in range(4):
-        side = (side - 2) // 2
-    layers = [part for i, o in ((3, 32), (32, 64), (64, 128), (128, 128)) for part in (nn.Conv2d(i, o, 3), nn.ReLU(), nn.MaxPool2d(2))]
+        side = (side - 2 + 2 * pad) // 2
+    layers = [part for i, o in ((3, 32), (32, 64), (64, 128), (128, 128)) for part in (nn.Conv2d(i, o, 3, padding=pad), nn.ReLU(), nn.MaxPool2d(2))]
     dense = [nn.Linear(6272 if hard else 128 * side * side, 512), nn.ReLU(), nn.Linear(512, outputs)]
     if drop:
         dense.insert(0 if place == 1 else 2, nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Flatten(), *dense, *tail, *([nn.Flatten(0)] if squeeze and outputs == 1 else []))
+
+
+def _photo_squeezed(size=150, dropout=0.0):
+    from torch import nn
+
+    class Squeezed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = _photo(size, dropout, squeeze=False)
+
+        def forward(self, x):
+            return self.net(x).squeeze()
+
+    return Squeezed()
 
 
 def _photo_with_sigmoid(size=150, dropout=0.0):
@@ -974,6 +1067,10 @@ SmallPhotoNet = Exercise(
                 lambda size=150, dropout=0.0: _photo(size, dropout, place=2),
                 when=lambda f: f[f"{_P96}, training mode: share of the flattened map that dropout sets to 0"] == "none"
                 and f[f"{_P96}, training mode: share of fc1's results that dropout sets to 0"] != "none"),
+        _wrong("padding=1 keeps the maps larger: 6 x 6 in place of 4 x 4 for size 96. These convolutions have no padding.",
+                lambda size=150, dropout=0.0: _photo(size, dropout, pad=1), when=lambda f: f.get(f"{_P96}: parameters") == 2_601_153),
+        _wrong("`squeeze()` takes the batch axis too when there is one photo. Name the axis: squeeze(1), or flatten(0).", _photo_squeezed,
+                when=lambda f: getattr(f[f"{_P96}: result for a batch of 1 in eval mode, with given weights"], "ndim", 1) == 0),
         _wrong("Dropout is missing: two passes in training mode agree for dropout=0.5.",
                 lambda size=150, dropout=0.0: _photo(size, dropout, drop=False),
                 when=lambda f: f[f"{_P96}: two passes in training mode"] == "the same"),
@@ -1050,7 +1147,7 @@ def _shift_with(model, x, dx, *, roll=False, eval_mode=True, axis=3, logits=Fals
     with torch.no_grad():
         a, b = model(x), model(moved)
     if restore:
-        model.train(was)
+        model.train(restore == "train" or was)
     same = (torch.isclose(a, b) if logits else a.argmax(1) == b.argmax(1)).float().mean()
     return same if tensor else same.item()
 
@@ -1075,6 +1172,12 @@ shift_agreement = Exercise(
         Mistake("Shifted to the other side: positive dx is to the right.", _shift_mistake(sign=-1)),
         Mistake("The model stays in eval mode: restore the mode in which you found it.", _shift_mistake(restore=False),
                 when=lambda f: any(k.endswith("afterwards") and "in training mode" in k and v == "eval" for k, v in f.items())),
+        Mistake("`model.train()` at the end: a model that came in eval mode leaves in training mode. Give back the mode you found.",
+                _shift_mistake(restore="train"),
+                when=lambda f: any(k.endswith("afterwards") and "in eval mode" in k and v == "training" for k, v in f.items())),
+        Mistake("These are percent; asked is a share in 0..1.", lambda model, x, dx: 100 * _shift_with(model, x, dx)),
+        Mistake("This is the share that changes. Asked is the share that stays.", lambda model, x, dx: 1 - _shift_with(model, x, dx)),
+        Mistake("A number of images; asked is their share: divide by how many there are.", lambda model, x, dx: round(_shift_with(model, x, dx) * len(x))),
     ],
     hints=[
         "Two predictions, one comparison.",
