@@ -60,6 +60,15 @@ def _raises_beyond(number):
     return "train" if number < 1000 else "validation" if number < 1500 else "test"
 
 
+def _without_s(place):
+    return place and place.replace("cats/", "cat/").replace("dogs/", "dog/")
+
+
+def _destination_with_folder(name):
+    place = _reference_destination(name)
+    return place and place.replace(Path(name).name, str(name))
+
+
 def _not_none(facts) -> bool:
     value = facts.get("destination('cat.2000.jpg')")
     return type(value).__name__ == "Raised" and value.kind != "NotImplementedError"
@@ -80,6 +89,15 @@ destination = Exercise(
                 _destination_by(lambda n: "validation" if 500 <= int(n) <= 999 else "train" if int(n) < 1000 else "test" if int(n) < 2000 else None),
                 when=lambda facts: "validation" in str(facts["destination('cat.640.jpg')"])),
         Mistake("Numbers from 2000 on are not used: return None, without an exception.", _destination_by(_raises_beyond), when=_not_none),
+        Mistake("Numbers from 2000 on are not used: return None. Yours still get a folder.",
+                _destination_by(lambda n: "train" if int(n) < 1000 else "validation" if int(n) < 1500 else "test"),
+                when=lambda facts: "/" in str(facts["destination('cat.2000.jpg')"]) and type(facts["destination('cat.2000.jpg')"]) is str),
+        Mistake("The folder is called cats or dogs, with an s.", lambda name: _without_s(_reference_destination(name)),
+                when=lambda facts: "/cat/" in str(facts["destination('cat.999.jpg')"])),
+        Mistake("A folder in front of the name is still there: `Path(name).name` is the name alone.", _destination_with_folder,
+                when=lambda facts: "photos" in str(facts["destination(Path('photos/dog.1234.jpg'))"])),
+        Mistake("Return text, not a Path.", lambda name: Path(_reference_destination(name)) if _reference_destination(name) else None,
+                when=lambda facts: isinstance(facts["destination('cat.999.jpg')"], Path)),
     ],
     hints=[
         "The name has three parts with dots between them.",
@@ -120,6 +138,11 @@ resized_size = Exercise(
                 lambda width, height, size: (round(width * size / min(width, height)), round(height * size / min(width, height)))),
         Mistake("Portrait and landscape are exchanged: the answer is (width, height), in this order.",
                 lambda width, height, size: (height * size // min(width, height), width * size // min(width, height))),
+        Mistake("The width becomes `size` whatever the picture is. It is the shorter side that does.",
+                lambda width, height, size: (size, height * size // width)),
+        Mistake("Pixels are whole numbers: truncate to an int.",
+                lambda width, height, size: (width * size / min(width, height), height * size / min(width, height)),
+                when=lambda facts: any(isinstance(value, tuple) and any(isinstance(side, float) for side in value) for value in facts.values())),
     ],
     hints=[
         "One factor for both sides, so that nothing is distorted.",
@@ -151,6 +174,16 @@ def turn_of(image) -> tuple[float, bool]:
     grid = np.stack([x, y, np.ones(len(x))], 1)
     (a, b, _), (c, d, _) = (np.linalg.lstsq(grid, channel[inside], rcond=None)[0] for channel in (red, green))
     return float(np.degrees(np.arctan2(-b, d))), bool(a * d - b * c < 0)
+
+
+def _area_of(image) -> float:
+    """How much of `ramp_picture` lies in one pixel of a variant, in units that do not matter."""
+    red, green, blue = np.asarray(image, float)
+    inside = blue > 0.6
+    y, x = np.nonzero(inside)
+    grid = np.stack([x, y, np.ones(len(x))], 1)
+    (a, b, _), (c, d, _) = (np.linalg.lstsq(grid, channel[inside], rcond=None)[0] for channel in (red, green))
+    return float(abs(a * d - b * c))
 
 
 DRAWS = 60
@@ -206,7 +239,7 @@ def _observe_draws(train, asked: str, see) -> None:
     see.fact(f"{asked}: how many of {DRAWS} training variants are mirrored", _between(sum(mirrored), 0.2 * DRAWS, 0.8 * DRAWS))
     see.fact(f"{asked}: the largest turn to the left and to the right, in degrees",
              f"{_between(-min(turns), 22, 30.9)}, {_between(max(turns), 22, 30.9)}")
-    areas = [np.ptp(image[0].numpy()) * np.ptp(image[1].numpy()) for image in found]
+    areas = [_area_of(image.numpy()) for image in found]
     see.fact(f"{asked}: the crops", "of many sizes" if max(areas) > 3 * min(areas) else "all of one size")
     means = [tuple(image.mean((1, 2)).numpy().round(2)) for image in found]
     see.fact(f"{asked}: the places of the crops", "many" if len(set(means)) > DRAWS / 2 else "few")
@@ -246,13 +279,15 @@ def _reference_transforms(size=224):
     return train, test
 
 
-def _transforms(size, train_tail=(), test_head=None, test_tail=(), swap=False, scale=True, crop=True):
+def _transforms(size, train_tail=(), test_head=None, test_tail=(), swap=False, scale=True, crop=True, vary=None, resize=None):
     import torch
     from torchvision.transforms import v2
 
     to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=scale)]
-    vary = [v2.RandomRotation(30), v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()]
-    middle = [v2.Resize(round(size * 255 / 224)), *([v2.CenterCrop(size)] if crop else [])]
+    named = {"rotation": v2.RandomRotation(30), "far": v2.RandomRotation(90), "zoom": v2.RandomResizedCrop(size), "crop": v2.RandomCrop(size),
+             "flip": v2.RandomHorizontalFlip(), "upside": v2.RandomVerticalFlip()}
+    vary = [named[name] for name in (vary or "rotation zoom flip").split()]
+    middle = [*([v2.Resize(resize or round(size * 255 / 224))] if resize != "none" else []), *([v2.CenterCrop(size)] if crop else [])]
     pair = (v2.Compose([*vary, *to_tensor, *train_tail]), v2.Compose([*(vary if test_head else middle), *to_tensor, *test_tail]))
     return pair[::-1] if swap else pair
 
@@ -270,6 +305,16 @@ def _test_fact(facts, ending: str):
 
 def _train_fact(facts, ending: str):
     return facts[f"make_transforms(size=48): the train transform of a picture 120 x 90{ending}"]
+
+
+_TURNS = "make_transforms(size=48): the largest turn to the left and to the right, in degrees"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 make_transforms = Exercise(
@@ -292,6 +337,24 @@ make_transforms = Exercise(
                 when=lambda facts: _train_fact(facts, ": two calls") == "the same"),
         Mistake("There are values below 0: Normalize is not asked for here. Both transforms end in 0..1.", _normalized_transforms,
                 when=lambda facts: _train_fact(facts, ": lowest value") != "not below 0"),
+        Mistake("The flip is missing in training, or it turns the picture upside down: RandomHorizontalFlip mirrors left-right.",
+                lambda size=224: _transforms(size, vary="rotation zoom"),
+                when=lambda facts: facts.get("make_transforms(size=48): how many of 60 training variants are mirrored") == "0"),
+        Mistake("The pictures are turned upside down: a vertical flip. Cats walk on the floor; mirror left-right.",
+                lambda size=224: _transforms(size, vary="rotation zoom upside"),
+                when=lambda facts: "17" in facts.get(_TURNS, "") and "17" in facts[_TURNS].split(", ")[1]),
+        Mistake("The rotation is missing in training.", lambda size=224: _transforms(size, vary="zoom flip"),
+                when=lambda facts: "e-" in facts.get(_TURNS, "") or facts.get(_TURNS) == "0, 0"),
+        Mistake("The training pictures are turned too far: by up to 30 degrees.", lambda size=224: _transforms(size, vary="far zoom flip"),
+                when=lambda facts: all(31 < _number(turn) < 95 for turn in facts.get(_TURNS, "0, 0").split(", "))),
+        Mistake("RandomCrop cuts out windows of one size. RandomResizedCrop varies how much of the picture is seen, and that teaches scale.",
+                lambda size=224: _transforms(size, vary="rotation crop flip"),
+                when=lambda facts: facts.get("make_transforms(size=48): the crops") == "all of one size"),
+        Mistake("The test picture is resized to `size` at once, so nothing is left for the crop to cut off. First to round(size * 255 / 224).",
+                lambda size=224: _transforms(size, resize=size)),
+        Mistake("255 fits to 224 only. For another size it is round(size * 255 / 224).", lambda size=224: _transforms(size, resize=255)),
+        Mistake("A pair distorts the picture. `Resize` of one number keeps the proportions.", lambda size=224: _transforms(size, resize=(size, size))),
+        Mistake("The test picture is cut but not resized first: only its middle is seen.", lambda size=224: _transforms(size, resize="none")),
     ],
     hints=[
         "Random steps for training only; what tests does the same to each picture, each time.",
@@ -418,7 +481,7 @@ def _folder_dataset(flaw: str):
     from PIL import Image
     from torch.utils.data import Dataset
 
-    endings = (".jpg", ".jpeg", ".png", *([".txt"] if flaw == "text" else []))
+    endings = (".jpg",) if flaw == "jpg" else (".jpg", ".jpeg", ".png", *([".txt"] if flaw == "text" else []))
 
     class FolderDataset(Dataset):
         def __init__(self, root, transform=None):
@@ -429,8 +492,9 @@ def _folder_dataset(flaw: str):
             self.transform, self.samples = transform, []
             for name in self.classes:
                 label = name if flaw == "string" else self.class_to_idx[name]
-                files = sorted((Path(root) / name).iterdir())
-                self.samples += [(file, label) for file in files if file.suffix.lower() in endings]
+                files = list((Path(root) / name).iterdir())
+                files = files if flaw == "files" else sorted(files)
+                self.samples += [(file, label) for file in files if (file.suffix if flaw == "capitals" else file.suffix.lower()) in endings]
 
         def __len__(self):
             return len(self.samples)
@@ -469,6 +533,11 @@ FolderDataset = Exercise(
                 when=lambda facts: "a raw picture" in facts["with a transform: item 0 is"]),
         Mistake("The label must be the class index (an int), not the name: a loss needs a number.", _make("string"),
                 when=lambda facts: facts["item 0: the label"] == "ant"),
+        Mistake("Endings in capitals are skipped: `.JPG` is a picture too. Compare `suffix.lower()`.", _make("capitals"),
+                when=lambda facts: facts["len(dataset)"] == 6),
+        Mistake("Only `.jpg` counts in yours; `.jpeg` and `.png` are pictures too.", _make("jpg"),
+                when=lambda facts: facts["len(dataset)"] in {3, 4}),
+        Mistake("The files of a class come in the order of the disk. Sort them too, or the items differ from machine to machine.", _make("files")),
     ],
     hints=[
         "List the files first, open them later: one in `__init__`, the other in `__getitem__`.",
@@ -548,12 +617,13 @@ def _reference_split(dataset, valid_fraction, batch_size, seed):
             DataLoader(Subset(dataset, order[:count]), batch_size=batch_size))
 
 
-def _split_with(dataset, fraction, batch, seed, train=None, shuffled=True, again=True, fixed=None, sampler=False):
+def _split_with(dataset, fraction, batch, seed, train=None, shuffled=True, again=True, fixed=None, sampler=False,
+                drop=False, valid_batch=None):
     import torch
     from torch.utils.data import DataLoader, Subset, SubsetRandomSampler
 
     n = len(dataset)
-    generator = torch.Generator().manual_seed(seed if fixed is None else fixed)
+    generator = None if seed is None else torch.Generator().manual_seed(seed if fixed is None else fixed)
     order = torch.randperm(n, generator=generator).tolist() if shuffled else list(range(n))
     k = int(n * fraction)
     valid = order[:k] if shuffled else order[n - k:]
@@ -562,7 +632,12 @@ def _split_with(dataset, fraction, batch, seed, train=None, shuffled=True, again
         rest = train(order, k)
     if sampler:
         return DataLoader(dataset, batch, shuffle=True, sampler=SubsetRandomSampler(rest)), DataLoader(dataset, batch)
-    return DataLoader(Subset(dataset, rest), batch, shuffle=again), DataLoader(Subset(dataset, valid), batch)
+    return DataLoader(Subset(dataset, rest), batch, shuffle=again, drop_last=drop), DataLoader(Subset(dataset, valid), valid_batch or batch)
+
+
+def _split_swapped(dataset, fraction, batch, seed):
+    train, valid = _split_with(dataset, fraction, batch, seed)
+    return valid, train
 
 
 def _split_fact(facts, ending: str):
@@ -595,6 +670,21 @@ split_loaders = Exercise(
         Mistake("Two seeds give the same split: hand `seed` to the generator that shuffles the indices.",
                 lambda dataset, valid_fraction, batch_size, seed: _split_with(dataset, valid_fraction, batch_size, seed, fixed=0),
                 when=lambda facts: _split_fact(facts, "another seed gives") == "the same split"),
+        Mistake("The split changes from call to call: shuffle the indices with a generator that starts from `seed`.",
+                lambda dataset, valid_fraction, batch_size, seed: _split_with(dataset, valid_fraction, batch_size, None),
+                when=lambda facts: _split_fact(facts, "a second call with the same seed gives") == "another split"),
+        Mistake("Swapped: return the training loader first.",
+                lambda dataset, valid_fraction, batch_size, seed: _split_swapped(dataset, valid_fraction, batch_size, seed),
+                when=lambda facts: _split_fact(facts, "items in training, validation") == (10, 43)),
+        Mistake("`drop_last=True` throws the last, shorter batch away. Every item counts.",
+                lambda dataset, valid_fraction, batch_size, seed: _split_with(dataset, valid_fraction, batch_size, seed, drop=True),
+                when=lambda facts: _split_fact(facts, "items in training, validation")[0] == 42),
+        Mistake("The training loader holds the whole data set, the validation items too: take its part of the indices.",
+                lambda dataset, valid_fraction, batch_size, seed: _split_with(dataset, valid_fraction, batch_size, seed, train=lambda order, k: order),
+                when=lambda facts: _split_fact(facts, "items in training, validation") == (53, 10)),
+        Mistake("The validation loader gives one item at a time: it needs `batch_size` as well.",
+                lambda dataset, valid_fraction, batch_size, seed: _split_with(dataset, valid_fraction, batch_size, seed, valid_batch=1),
+                when=lambda facts: _split_fact(facts, "sizes of the validation batches") == [1] * 10),
     ],
     hints=[
         "Shuffle the indices once, cut once.",
@@ -614,7 +704,7 @@ def _first(batches, count: int = 9) -> list:
 def _interleaved(batches) -> list:
     """Two passes at once, in turn: the first two batches of the one, one of the other, one of the first again."""
     one, other = iter(batches), iter(batches)
-    return [next(one), next(one), next(other), next(one), next(other)]
+    return [next(which, "no more") for which in (one, one, other, one, other)]
 
 
 def _observe_batches(Batches, see):
@@ -684,6 +774,27 @@ class _LongBatches(_ReferenceBatches):
         return len(self.data)
 
 
+class _FlooredBatches(_ReferenceBatches):
+    def __len__(self):
+        return len(self.data) // self.batch_size
+
+
+class _OneMoreBatch(_ReferenceBatches):
+    def __len__(self):
+        return len(self.data) // self.batch_size + 1
+
+
+class _SharedPlace(_SpentBatches):
+    def __iter__(self):
+        self.place = 0
+        return self
+
+
+class _ListBatches(_ReferenceBatches):
+    def __iter__(self):
+        return (list(batch) for batch in super().__iter__())
+
+
 Batches = Exercise(
     "08.6", "Batches",
     kind="class",
@@ -699,6 +810,13 @@ Batches = Exercise(
                 when=lambda facts: len(facts["Batches(11 numbers, 4): the batches"]) == 9),
         Mistake("`len` counts samples: 11, expected 3, the number of batches.", _LongBatches,
                 when=lambda facts: facts["Batches(11 numbers, 4): len"] == 11),
+        Mistake("`len` is rounded down: the short last batch counts too. Round up.", _FlooredBatches,
+                when=lambda facts: facts["Batches(11 numbers, 4): len"] == 2),
+        Mistake("`len` is one too many where the batches fit exactly: 8 numbers by 4 make 2. Round up, and add nothing.", _OneMoreBatch,
+                when=lambda facts: facts["Batches(8 numbers, 4): len"] == 3),
+        Mistake("Two loops at once disturb each other: the place is kept in the object. Let each call of `__iter__` keep its own.", _SharedPlace,
+                when=lambda facts: facts["Batches(11 numbers, 4): a second pass"] == facts["Batches(11 numbers, 4): the batches"] != []),
+        Mistake("Each batch became a list. A slice keeps the kind of the data: text stays text, a tensor a tensor.", _ListBatches),
     ],
     hints=[
         "`__iter__` must return a **new** iterator each time it is called.",
@@ -717,7 +835,7 @@ def _rows() -> list:
     import torch
 
     return [(torch.tensor([3.5, -1.25, 8.0, 2.0, 6.75]), 3), (torch.tensor([7, 2, 9]), 2),
-            (torch.tensor([0.5, 4.0, -2.0, 1.5], dtype=torch.float64), 4), (torch.tensor([6, 1, 4, 8, 2]), 1)]
+            (torch.tensor([0.5, 4.0, -2.0, 1.5], dtype=torch.float64), 4), (torch.tensor([6, 1, 4, 8, 2]), 1), (torch.tensor([2.5, 9.0, 4.0]), 0)]
 
 
 def _observe_pad(pad_row, see):
@@ -759,6 +877,28 @@ def _wrap_wrong(row, pad, mode):
     return torch.cat([row[:pad], row, row[-pad:]])
 
 
+def _reflect_wrong(row, pad, mode):
+    import torch
+
+    found = _reference_pad(row, pad, mode)
+    return torch.cat([row[:pad], row, row[len(row) - pad:]]) if mode == "reflect" else found
+
+
+def _whole_row_for_zero(row, pad, mode):
+    import torch
+
+    found = _reference_pad(row, pad, mode)
+    return found if pad or mode != "reflect" else torch.cat([row[:0], row, row.flip(0)])
+
+
+def _pad_or(otherwise, modes: bool = True):
+    """Right where the row can be padded; ``otherwise`` where one of the two errors is due (the pad, or the mode)."""
+    def pad_row(row, pad, mode):
+        wrong = pad > len(row) if modes else mode not in MODES
+        return otherwise(row, pad, mode) if wrong else _reference_pad(row, pad, mode)
+    return pad_row
+
+
 def _pad_exchanged(row, pad, mode):
     import torch
 
@@ -783,6 +923,14 @@ pad_row = Exercise(
         Mistake("Constant fills with 0: what you give is nearest.", _pad_with(constant="edge"),
                 when=lambda facts: _padded(facts, "constant", "edge")),
         Mistake("The two sides are exchanged: what stands left belongs to the right.", _pad_exchanged),
+        Mistake("Reflect mirrors: the values next to the edge come first. Yours are not turned round.", _reflect_wrong),
+        Mistake("With pad=0 nothing is added. `row[-0:]` is the whole row: slice from n - pad.", _whole_row_for_zero,
+                when=lambda facts: any(len(facts[f"pad_row([2.5, 9.0, 4.0], pad=0, {mode!r}"+")"]) > 3 for mode in MODES)
+                and len(facts["pad_row([7, 2, 9], pad=2, 'constant')"]) == 7),
+        Mistake("A pad larger than the row must raise ValueError: there is nothing to mirror.",
+                _pad_or(lambda row, pad, mode: row.new_zeros(len(row) + 2 * pad)),
+                when=lambda facts: "pad=5" in list(facts)[-1]),
+        Mistake("An unknown mode must raise ValueError: silence hides a slip of the pen.", _pad_or(lambda row, pad, mode: row, modes=False)),
     ],
     hints=[
         "Every mode is a rule about indices: which value stands at place -1, at place -2, at place n?",
@@ -883,6 +1031,18 @@ channel_stats = Exercise(
         Mistake("That is the spread of the batch means, not of the pixels. A pixel's square must enter the sum.", _stats_of_batch_means,
                 when=lambda facts: any(_stats_are(facts, "standard deviation", lambda xs, c=c: _stacked_means(xs).std(0, correction=c))
                                        for c in (0, 1))),
+        Mistake("That is the variance. The standard deviation is its square root.", _stats_with(std=lambda xs: _all_images(xs).var((0, 2, 3), correction=0)),
+                when=lambda facts: _stats_are(facts, "standard deviation", lambda xs: _all_images(xs).var((0, 2, 3), correction=0))),
+        Mistake("Divided by n - 1. The population standard deviation divides by n: `correction=0`.",
+                _stats_with(std=lambda xs: _all_images(xs).std((0, 2, 3)))),
+        Mistake("The square of the mean is not subtracted: var = q / n - mean ** 2.",
+                _stats_with(std=lambda xs: _all_images(xs).square().mean((0, 2, 3)).sqrt())),
+        Mistake("A third of the mean: n counts the values of all three channels. Each channel has a third of them.",
+                _stats_with(mean=lambda xs: _all_images(xs).mean((0, 2, 3)) / 3),
+                when=lambda facts: _stats_are(facts, "mean", lambda xs: _all_images(xs).mean((0, 2, 3)) / 3)),
+        Mistake("One number for all channels. Sum over images, rows and columns, (0, 2, 3), and keep the channels.",
+                _stats_with(mean=lambda xs: _all_images(xs).mean(), std=lambda xs: _all_images(xs).std()),
+                when=lambda facts: np.ndim(facts["channel_stats of 11 images 5 x 7 in batches of 4, 4, 3: the mean"]) == 0),
     ],
     hints=[
         "Three running numbers for each channel: the sum, the sum of squares, and how many.",
@@ -941,9 +1101,15 @@ def _flip_with(coins=None, axis=-1, invert=False):
         import torch
 
         heads = torch.rand(coins or len(images), generator=generator) < (1 - p if invert else p)
-        return torch.where(heads.view(-1, 1, 1, 1), images.flip(axis), images)
+        return torch.where(heads.view(-1, 1, 1, 1), images.flip(axis if isinstance(axis, tuple) else (axis,)), images)
 
     return random_flip
+
+
+def _flip_by_global_coins(images, p, generator):
+    import torch
+
+    return torch.where(torch.rand(len(images), 1, 1, 1) < p, images.flip(-1), images)
 
 
 def _flip_in_place(images, p, generator):
@@ -972,6 +1138,10 @@ random_flip = Exercise(
                 when=lambda facts: "random_flip(400 images 4 x 6, p=0.3): its inputs stay as they are" in facts),
         Mistake("About 70 % are flipped, expected 30 %: `<` and `>` are exchanged, or p and 1 - p.", _flip_with(invert=True),
                 when=lambda facts: 240 <= float(_count_mirrored(facts)) <= 320),
+        Mistake("Turned by half a circle: both axes are flipped. Left and right are the last axis alone.", _flip_with(axis=(-2, -1))),
+        Mistake("The colors are exchanged: axis 1 holds the channels. Left and right are the last axis, -1.", _flip_with(axis=1)),
+        Mistake("Equal generators give other coins: the random numbers do not come from `generator`. Pass it on.", _flip_by_global_coins,
+                when=lambda facts: facts.get("random_flip(400 images 4 x 6, p=0.3): a generator with the same seed gives") == "something else"),
     ],
     hints=[
         "N images, N coins.",

@@ -258,7 +258,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"08.{n}" for n in range(1, 10)]
-    assert [len(e.mistakes) for e in EXERCISES] == [4, 4, 5, 5, 5, 4, 4, 4, 4]
+    assert [len(e.mistakes) for e in EXERCISES] == [8, 6, 14, 8, 10, 8, 8, 9, 7]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 
