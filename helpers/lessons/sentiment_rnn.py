@@ -82,13 +82,25 @@ def _vocab(key=lambda word, count: (-count, word), start=1, keep=lambda n, least
     return build_vocab
 
 
-def _first_vocab(facts: dict, key) -> bool:
-    """Whether the four reviews' words are numbered from 1 in an order that ``key(word, count)`` does not contradict."""
-    found, count = next(iter(facts.values())), _counts(_FOUR_REVIEWS)
-    if set(found) != set(count) or sorted(found.values()) != list(range(1, len(count) + 1)):
-        return False
-    keys = [key(word, count[word]) for word in sorted(found, key=found.get)]
-    return keys == sorted(keys)
+def _first_vocab(facts: dict, start: int = 1) -> list[str]:
+    """The four reviews' words in the order of their numbers; none, where these are not ``start``, ``start`` + 1, ..."""
+    found, words = next(iter(facts.values())), set(_counts(_FOUR_REVIEWS))
+    fits = set(found) == words and sorted(found.values()) == list(range(start, start + len(words)))
+    return sorted(found, key=found.get) if fits else []
+
+
+def _first_order(facts: dict) -> str:
+    """How the four reviews' words are ordered, if they are numbered from 1."""
+    words, count = _first_vocab(facts), _counts(_FOUR_REVIEWS)
+    if not words or words == sorted(words, key=lambda word: (-count[word], word)):
+        return ""
+    counts = [count[word] for word in words]
+    return {True: "ties", False: "rare first" if counts == sorted(counts) else "none"}[counts == sorted(counts, reverse=True)]
+
+
+def _rare_words_get_0(reviews, min_count=1):
+    count = _counts(reviews)
+    return {word: number if count[word] >= min_count else 0 for word, number in _vocab()(reviews).items()}
 
 
 build_vocab = Exercise(
@@ -97,15 +109,30 @@ build_vocab = Exercise(
     expected=_reference_vocab,
     mistakes=[
         Mistake("Your numbers start at 0, so the most frequent word becomes padding. Start at 1: 0 is reserved.", _vocab(start=0),
-                when=lambda facts: min(next(iter(facts.values())).values()) == 0),
+                when=lambda facts: bool(_first_vocab(facts, 0))),
+        Mistake("Your numbers start at 2. Only 0 is reserved, so the most frequent word gets 1.", _vocab(start=2),
+                when=lambda facts: bool(_first_vocab(facts, 2))),
         Mistake("Rare words come first: that is an ascending sort. The most frequent word gets 1.",
-                _vocab(lambda word, count: (count, word)), when=lambda facts: _first_vocab(facts, lambda word, count: count)),
-        Mistake("Words that are equally frequent stand in the order in which they were met, as `most_common` leaves them. "
-                "Ties are to be alphabetical, so that the numbers don't depend on the order of the reviews.",
-                _vocab(lambda word, count: -count), when=lambda facts: _first_vocab(facts, lambda word, count: -count)),
+                _vocab(lambda word, count: (count, word)), when=lambda facts: _first_order(facts) == "rare first"),
+        Mistake("Words that are equally frequent are not in alphabetical order: `most_common`, for instance, leaves them in the order "
+                "in which they were met. Sort ties by the word, so that the numbers don't depend on the order of the reviews.",
+                _vocab(lambda word, count: -count), when=lambda facts: _first_order(facts) == "ties"),
         Mistake("The words are numbered without regard to how frequent they are. With the order of a `set` the numbers even "
                 "differ between runs, and a saved model would read nonsense.", _vocab(lambda word, count: 0),
-                when=lambda facts: _first_vocab(facts, lambda word, count: 0)),
+                when=lambda facts: _first_order(facts) == "none"),
+        Mistake("Rare words got the number 0. That is padding; leave them out of the dictionary.", _rare_words_get_0),
+        Mistake("The dictionary is turned around: {number: word}. Asked is {word: number}.",
+                lambda reviews, min_count=1: {number: word for word, number in _vocab()(reviews, min_count).items()},
+                when=lambda facts: all(isinstance(key, int) for key in next(iter(facts.values())))),
+        Mistake("These are the counts themselves. Asked are numbers by rank: 1 for the most frequent word, then 2, 3, ...",
+                lambda reviews, min_count=1: {word: n for word, n in _counts(reviews).items() if n >= min_count},
+                when=lambda facts: dict(next(iter(facts.values()))) == _counts(_FOUR_REVIEWS)),
+        Mistake("Letters are counted, not words: a word is itself a sequence, so one loop or one `join` is too many.",
+                lambda reviews, min_count=1: _vocab()([list("".join(review)) for review in reviews], min_count),
+                when=lambda facts: max(map(len, next(iter(facts.values())))) == 1),
+        Mistake("One entry too many: padding is 0, but it is no word, so it has no place in the dictionary.",
+                lambda reviews, min_count=1: {"<pad>": 0, **_vocab()(reviews, min_count)},
+                when=lambda facts: len(next(iter(facts.values()))) == 7),
         Mistake("min_count is ignored: words seen less often get a number too.", _vocab(keep=lambda n, least: True)),
         Mistake("Words seen exactly min_count times are missing: at least means >=.", _vocab(keep=lambda n, least: n > least)),
         Mistake("A word is counted once per review. Count every time it is seen.",
@@ -152,14 +179,38 @@ def _labels(split=str.split, table=None, dtype="float32", strict=True):
     return encode_labels
 
 
-def _key_error(text):
+def _key_error(text, separator=None):
     import torch
 
-    return torch.tensor([{"positive": 1.0, "negative": 0.0}[word] for word in text.split()], dtype=torch.float32)
+    return torch.tensor([{"positive": 1.0, "negative": 0.0}[word] for word in text.split(separator)], dtype=torch.float32)
 
 
 def _first_labels(facts: dict) -> list:
     return next(iter(facts.values())).tolist()
+
+
+def _odd_labels(facts: dict) -> list[str]:
+    """What came of the three texts with another word, if the four right ones were read rightly."""
+    *right, neutral, typing_error, capital = facts.values()
+    fits = [r.tolist() for r in right] == [[1, 0, 0, 1, 0]] * 2 + [[0, 1, 1]] * 2
+    return [neutral, typing_error, capital] if fits else []
+
+
+def _skips_strangers(text):
+    return _labels()("\n".join(word for word in text.split() if word in ("positive", "negative")))
+
+
+def _hands_the_error_back(text):
+    try:
+        return _labels()(text)
+    except ValueError as problem:
+        return problem
+
+
+def _asserts(text):
+    if set(text.split()) - {"positive", "negative"}:
+        raise AssertionError
+    return _labels()(text)
 
 
 encode_labels = Exercise(
@@ -175,10 +226,27 @@ encode_labels = Exercise(
                 _labels(table={"positive": 0, "negative": 1}), when=lambda facts: _first_labels(facts) == [0, 1, 1, 0, 1]),
         Mistake("The dtype is float64: networks compute in float32.", _labels(dtype="float64")),
         Mistake("Any other word counts as negative. A typing error in a file must not become a label: raise ValueError.",
-                _labels(strict=False), when=lambda facts: (_first_labels(facts) == [1, 0, 0, 1, 0]
-                                                           and any(str(v).startswith("returns") for v in facts.values()))),
+                _labels(strict=False), when=lambda facts: "[1., 0., 0.]" in _odd_labels(facts)[0]),
+        Mistake("Any other word is skipped. Then the labels behind it belong to other reviews: raise ValueError.", _skips_strangers),
+        Mistake("Capitals are let through: 'Positive' is another word, and raises ValueError.", lambda text: _labels()(text.lower()),
+                when=lambda facts: "returns" in _odd_labels(facts)[2] and "returns" not in "".join(_odd_labels(facts)[:2])),
+        Mistake("A typing error such as 'positve' passes: compare the whole word.",
+                lambda text: _labels(lambda text: [{"pos": "positive", "neg": "negative"}.get(w[:3], w) for w in text.split()])(text),
+                when=lambda facts: "returns" in _odd_labels(facts)[1] and "raises" in _odd_labels(facts)[0]),
+        Mistake("The ValueError is returned like a result. `raise` it.", _hands_the_error_back,
+                when=lambda facts: "returns a ValueError" in _odd_labels(facts)[0]),
+        Mistake("The last line is always dropped, also where no newline stands at the end. `split()` without an argument needs no such repair.",
+                _labels(lambda text: text.split("\n")[:-1]), when=lambda facts: [len(v) for v in list(facts.values())[:2]] == [5, 4]),
+        Mistake("Negative became -1. Binary cross-entropy wants probabilities: 0.",
+                _labels(table={"positive": 1, "negative": -1}), when=lambda facts: _first_labels(facts) == [1, -1, -1, 1, -1]),
+        Mistake('`split("\\n")` leaves an empty piece behind the last newline, and it is no label. `split()` drops it.',
+                lambda text: _key_error(text, "\n"), when=lambda facts: len(facts) == 1 and _raised(facts, "KeyError")),
+        Mistake("The `return` stands inside the loop: one label, and the function ends.", lambda text: _labels()(text)[:1],
+                when=lambda facts: len(_first_labels(facts)) == 1),
         Mistake("An unknown word ends in the KeyError of a dictionary. The caller was promised a ValueError.", _key_error,
                 when=lambda facts: any(str(v).startswith("raises KeyError") for v in facts.values())),
+        Mistake("An unknown word ends in an AssertionError. `assert` is for what cannot happen; the caller was promised a ValueError.", _asserts,
+                when=lambda facts: any(str(v).startswith("raises AssertionError") for v in facts.values())),
     ],
     hints=[
         "One word a line; a number for each; look for strangers first.",
@@ -199,7 +267,7 @@ def _observe_drop(drop_empty, see):
     cases = (
         ("[[1, 2], [], [], [3], [4, 5], []] with labels 1, 0, 0, 1, 0, 1", _ROWS, [1, 0, 0, 1, 0, 1]),
         ("[[], [7, 8, 9], [], [], [], [6]] with labels 1, 1, 0, 1, 0, 0", [[], [7, 8, 9], [], [], [], [6]], [1, 1, 0, 1, 0, 0]),
-        ("three reviews, none empty", [[5, 1], [2], [4, 4]], [0, 1, 1]),
+        ("four reviews, none empty, two of them alike", [[5, 1], [2], [4, 4], [2]], [0, 1, 1, 0]),
     )
     for label, rows, numbers in cases:
         given = [list(row) for row in rows]
@@ -209,7 +277,7 @@ def _observe_drop(drop_empty, see):
         changed = [name for name, now, before in (("the list of reviews", given, rows), ("the labels", labels.tolist(), kept.tolist()))
                    if now != before]
         see.fact(f"{label}: the caller's own data", f"{' and '.join(changed)} changed" if changed else "as before", implied="as before")
-        if not isinstance(got, tuple) or len(got) != 2:
+        if not isinstance(got, tuple | list) or len(got) != 2:
             return
         see.fact(f"{label}: the list you return", "the caller's own" if got[0] is given else "a new list", implied="a new list")
 
@@ -240,15 +308,33 @@ def _only_the_first(reviews_ints, labels):
     return rows, labels
 
 
+def _without_repeats(reviews_ints, labels):
+    keep = [i for i, row in enumerate(reviews_ints) if row and row not in reviews_ints[:i]]
+    return [reviews_ints[i] for i in keep], labels[keep]
+
+
 def _in_place(reviews_ints, labels):
     keep = [i for i, row in enumerate(reviews_ints) if row]
     reviews_ints[:] = [row for row in reviews_ints if row]
     return list(reviews_ints), labels[keep]
 
 
+def _kept(test, order=1):
+    """Keeps the reviews with ``test(review, label)``, and their labels, forward or backward."""
+    def drop_empty(reviews_ints, labels):
+        keep = [i for i, row in enumerate(reviews_ints) if test(row, labels[i])][::order]
+        return [reviews_ints[i] for i in keep], labels[keep]
+    return drop_empty
+
+
 def _lengths(facts: dict) -> tuple[int, int]:
     rows, labels = next(iter(facts.values()))
     return len(rows), len(labels)
+
+
+def _first_drop(facts: dict) -> tuple[list, list]:
+    rows, labels = next(iter(facts.values()))
+    return rows, labels.tolist()
 
 
 drop_empty = Exercise(
@@ -261,8 +347,24 @@ drop_empty = Exercise(
         Mistake("The labels are not filtered: you return lists of lengths 3 and 6. Every label must follow its review.",
                 lambda reviews_ints, labels: ([row for row in reviews_ints if row], labels.clone()),
                 when=lambda facts: _lengths(facts) == (3, 6)),
-        Mistake("Only the first empty review was removed; two are left.", _only_the_first,
-                when=lambda facts: _lengths(facts)[0] == 5),
+        Mistake("Only one empty review was removed, the first; two are left.", _only_the_first,
+                when=lambda facts: _first_drop(facts)[0] == [[1, 2], [], [3], [4, 5], []]),
+        Mistake("Only an empty review at the end was removed. They can stand anywhere.",
+                lambda reviews_ints, labels: (reviews_ints[:-1], labels[:-1]) if not reviews_ints[-1] else (list(reviews_ints), labels),
+                when=lambda facts: _first_drop(facts)[0] == _ROWS[:-1]),
+        Mistake("The reviews are right, but these are the labels of the empty ones.",
+                lambda reviews_ints, labels: ([row for row in reviews_ints if row], labels[[i for i, row in enumerate(reviews_ints) if not row]]),
+                when=lambda facts: _first_drop(facts) == ([[1, 2], [3], [4, 5]], [0, 0, 1])),
+        Mistake("A review of one word is gone too. Only the empty ones go.", _kept(lambda row, label: len(row) > 1),
+                when=lambda facts: _first_drop(facts)[0] == [[1, 2], [4, 5]] and _first_drop(facts)[1] == [1, 0]),
+        Mistake("Reviews with label 0 are gone too: the label decides nothing here.", _kept(lambda row, label: row and label),
+                when=lambda facts: _first_drop(facts) == ([[1, 2], [3]], [1, 1])),
+        Mistake("The order is turned around. Reviews and labels keep the order that they had.", _kept(lambda row, label: row, -1),
+                when=lambda facts: _first_drop(facts) == ([[4, 5], [3], [1, 2]], [0, 1, 1])),
+        Mistake("Two equal reviews became one. People may write the same; only the empty ones go.", _without_repeats),
+        Mistake("Only the list comes back. Return both: the reviews and the labels that belong to them.",
+                lambda reviews_ints, labels: [row for row in reviews_ints if row],
+                when=lambda facts: next(iter(facts.values())) == [[1, 2], [3], [4, 5]]),
         Mistake("You keep the first labels instead of those of the reviews that stay: now the labels belong to other reviews.",
                 lambda reviews_ints, labels: ([row for row in reviews_ints if row], labels[:sum(map(bool, reviews_ints))])),
         Mistake("The caller's list has changed. Build a new one.", _in_place,
@@ -323,6 +425,18 @@ def _write_right(target, row, length):
     target[:len(row)] = target.new_tensor(row)
 
 
+def _write_centered(target, row, length):
+    row = row[:length]
+    start = (length - len(row)) // 2
+    target[start:start + len(row)] = target.new_tensor(row)
+
+
+def _not_cut(reviews_ints, seq_length):
+    import torch
+
+    return torch.tensor([[0] * (seq_length - len(row)) + row for row in reviews_ints])
+
+
 def _write_without_asking(target, row, length):
     import torch
 
@@ -343,7 +457,20 @@ pad_features = Exercise(
                 when=lambda facts: next(iter(facts.values())).is_floating_point()),
         Mistake("An empty review crashes: -len(row): becomes -0:, and that is the whole row. Leave empty rows alone.",
                 _pad(_write_without_asking),
-                when=lambda facts: len(facts) == 3 and isinstance(list(facts.values())[-1], Raised)),
+                when=lambda facts: len(facts) == 3 and (_raised(facts, "RuntimeError", "size (0)") or _raised(facts, "ValueError", "shape (0,)"))),
+        Mistake("Long reviews are not cut: the row must have seq_length numbers, the first ones.", _not_cut,
+                when=lambda facts: len(facts) == 2 and _raised(facts, "(13") or tuple(list(facts.values())[1].shape) == (1, 13)),
+        Mistake("The table is as wide as the longest review. Asked are seq_length columns.",
+                lambda reviews_ints, seq_length: _reference_pad(reviews_ints, max(map(len, reviews_ints))),
+                when=lambda facts: tuple(next(iter(facts.values())).shape) == (1, 3)),
+        Mistake("Empty reviews are left out. Each review keeps its row; an empty one becomes all zeros.",
+                lambda reviews_ints, seq_length: _reference_pad([row for row in reviews_ints if row], seq_length),
+                when=lambda facts: tuple(list(facts.values())[2].shape) == (3, 6)),
+        Mistake("One number too few: row[:seq_length] already stops in front of place seq_length.",
+                _pad(lambda t, row, n: _write_left(t, row, n, lambda row, n: row[:n - 1]))),
+        Mistake("The words stand in the middle. All zeros go to the left.", _pad(_write_centered)),
+        Mistake("Only the first review is written: is the `return` inside the loop?",
+                lambda reviews_ints, seq_length: _reference_pad([*reviews_ints[:1], *([[]] * (len(reviews_ints) - 1))], seq_length)),
         Mistake("The words stand backwards.", _pad(lambda t, row, n: _write_left(t, row, n, lambda row, n: row[:n][::-1]))),
         Mistake("The dtype is int32: indices are int64 in PyTorch.", _pad(_write_left, "int32"),
                 when=lambda facts: "int32" in str(next(iter(facts.values())).dtype)),
@@ -359,7 +486,7 @@ pad_features = Exercise(
 # ---------------------------------------------------------------------------------------------- 16.5 split_indices
 
 _THREE = "three rows of whole numbers (1-D int64 tensors)"
-_SPLITS = ((1_003, {"train_frac": 0.8, "seed": 3}), (57, {"train_frac": 0.6, "seed": 1}), (500, {}))
+_SPLITS = ((1_003, {"train_frac": 0.8, "seed": 3}), (57, {"train_frac": 0.75, "seed": 1}), (500, {}))
 
 
 def _observe_split(split_indices, see):
@@ -373,7 +500,8 @@ def _observe_split(split_indices, see):
         if not fits:
             return
         parts = [part.tolist() for part in got]
-        see.fact(f"{asked}: how many for training, validation, test", tuple(map(len, parts)))
+        sizes = dict(zip(("training", "validation", "test"), map(len, parts), strict=True))
+        see.fact(f"{asked}: how many for training, validation, test", sizes)
         together = [i for part in parts for i in part]
         see.fact(f"{asked}: indices that occur twice", len(together) - len(set(together)))
         see.fact(f"{asked}: indices from 0 to {n - 1} that are missing", len(set(range(n)) - set(together)))
@@ -455,6 +583,14 @@ def _global_seed(n, seed):
     return torch.randperm(n)
 
 
+def _one_seed(n, seed):
+    return _own_generator(n, 0)
+
+
+def _one_based(n, seed):
+    return _own_generator(n, seed) + 1
+
+
 def _not_seeded(n, seed):
     import torch
 
@@ -471,30 +607,54 @@ def _ends(facts: dict, name: str):
     return [value for label, value in facts.items() if label.endswith(name)]
 
 
+def _returned(facts: dict) -> str:
+    return next(value for label, value in facts.items() if label.endswith("returns"))
+
+
+def _first_sizes(facts: dict) -> int:
+    return sum(_ends(facts, "training, validation, test")[0].values())
+
+
 split_indices = Exercise(
     "16.5", "split_indices",
     observe=_observe_split,
     expected=_reference_split,
     mistakes=[
-        Mistake("Nothing is shuffled. On data sorted by class, the test set would then hold one class only.", _split(_in_order),
+        Mistake("The numbers run from 1 to n. Indices run from 0 to n - 1: as it is, review 0 is in no part, and n is out of range.",
+                _split(_one_based)),
+        Mistake("Each part still comes from one stretch of the file: nothing, or not everything, is shuffled. On data sorted by class, the test "
+                "set would then hold one class only.", _split(_in_order),
                 when=lambda facts: "each part at another end of the data" in _ends(facts, "where the parts lie")),
+        Mistake("These are lists. Asked are tensors of int64: they index other tensors, and go to another device.",
+                lambda n, train_frac=0.8, seed=0: tuple(part.tolist() for part in _split(_own_generator)(n, train_frac, seed)),
+                when=lambda facts: _returned(facts).startswith("([")),
+        Mistake("These are the sizes of the parts. Asked are the shuffled numbers themselves.",
+                lambda n, train_frac=0.8, seed=0: tuple(map(len, _split(_own_generator)(n, train_frac, seed))),
+                when=lambda facts: _returned(facts) == "(802, 100, 101)"),
         Mistake("The parts overlap: test reviews were trained on, and the test says nothing.",
                 _split(_own_generator, lambda p, a, b: (p[:a], p[a:a + b], p[a:])),
                 when=lambda facts: any(_ends(facts, "that occur twice"))),
-        Mistake("torch.manual_seed changes everybody else's random numbers. Draw from a generator of your own.", _split(_global_seed),
+        Mistake("You seed or use a global generator (torch.manual_seed, random.seed, np.random.seed), and that changes everybody else's "
+                "random numbers. Draw from a generator of your own.", _split(_global_seed),
                 when=lambda facts: ("changed" in _ends(facts, "the global random state")
                                     and "another split" not in _ends(facts, "with the same seed"))),
         Mistake("The seed is not used: the same call gives another split each time, and draws from the global generator.",
                 _split(_not_seeded), when=lambda facts: "another split" in _ends(facts, "with the same seed")),
-        Mistake("Some reviews are in no part. The third part takes all the rest.",
-                _split(_own_generator, lambda p, a, b: (p[:a], p[a:a + b], p[a + b:a + 2 * b]))),
-        Mistake("Validation and test are exchanged: of an odd rest, the test set gets the larger part.",
+        Mistake("Some reviews are in no part. Each part begins where the one before it ends, and the third takes all the rest.",
+                _split(_own_generator, lambda p, a, b: (p[:a], p[a:a + b], p[a + b:a + 2 * b])),
+                when=lambda facts: any(_ends(facts, "that are missing")) and _first_sizes(facts) < 1_003),
+        Mistake("Your split does not depend on the seed: a generator of your own wants `manual_seed(seed)`.", _split(_one_seed),
+                when=lambda facts: "the same split" in _ends(facts, "with another seed")),
+        Mistake("The size of the first part is rounded to the nearest number. The contract says int(n * train_frac), which rounds down.",
+                lambda n, train_frac=0.8, seed=0: _split(_own_generator)(n, round(n * train_frac) / n + 1e-9, seed)),
+        Mistake("train_frac is ignored: the first part is always 80 %.", lambda n, train_frac=0.8, seed=0: _split(_own_generator)(n, 0.8, seed)),
+        Mistake("Of an odd rest, the test set gets the larger part: half of it, rounded down, is for validation. Are the two exchanged?",
                 _split(_own_generator, lambda p, a, b: (p[:a], p[a + b:], p[a:a + b])),
-                when=lambda facts: (802, 101, 100) in _ends(facts, "training, validation, test")),
+                when=lambda facts: {"training": 802, "validation": 101, "test": 100} in _ends(facts, "training, validation, test")),
     ],
     hints=[
         "Shuffle the numbers 0 to n - 1, then cut twice.",
-        "`torch.randperm(n, generator=...)`; a `torch.Generator()` has its own seed.",
+        "`torch.randperm(n, generator=...)`; a `torch.Generator()` of your own gets the seed by its method `manual_seed`.",
         "`p[:a], p[a:...], p[...:]`, with a = int(...) and half of the rest behind it.",
     ],
 )
@@ -511,15 +671,18 @@ def _layers_text(net) -> str:
     embedding, lstm, dropout, fc = (getattr(net, name, None) for name in ("embedding", "lstm", "dropout", "fc"))
     kinds = ((embedding, nn.Embedding), (lstm, nn.LSTM), (dropout, nn.Dropout), (fc, nn.Linear))
     if not all(isinstance(part, kind) for part, kind in kinds):
-        return (f"embedding is {describe(embedding)}, lstm is {describe(lstm)}, dropout is {describe(dropout)}, "
-                f"fc is {describe(fc)}")
+        names = ("embedding", "lstm", "dropout", "fc")
+        return "; ".join(f"{name} is {'missing' if part is None else 'of type ' + type(part).__name__}"
+                         for name, (part, _) in zip(names, kinds, strict=True))
     return _layers_as_text((embedding.num_embeddings, embedding.embedding_dim), embedding.padding_idx,
-                           (lstm.input_size, lstm.hidden_size, lstm.num_layers), dropout.p, (fc.in_features, fc.out_features))
+                           (lstm.input_size, lstm.hidden_size, lstm.num_layers, lstm.batch_first, lstm.bidirectional), dropout.p,
+                           (fc.in_features, fc.out_features))
 
 
 def _layers_as_text(table, padding, lstm, p, fc) -> str:
-    return (f"embedding {table[0]} x {table[1]}, padding_idx {padding}; lstm {lstm[0]} to {lstm[1]}, layers: {lstm[2]}; "
-            f"dropout {p:g}; fc {fc[0]} to {fc[1]}")
+    ways = ", bidirectional" if lstm[4] else ""
+    return (f"embedding {table[0]} x {table[1]}, padding_idx {padding}; lstm {lstm[0]} to {lstm[1]}, layers: {lstm[2]}{ways}, "
+            f"batch_first {lstm[3]}; dropout {p:g}; fc {fc[0]} to {fc[1]}")
 
 
 def _fill(net, seed: int) -> None:
@@ -553,7 +716,7 @@ def _observe_one(SentimentRNN, sizes, options, see) -> bool:
         return False
     net = net.to(devices.device())
     layers, p = options.get("n_layers", 1), options.get("drop_prob", 0.5)
-    wanted = _layers_as_text((V, E), 0, (E, H, layers), p, (H, 1))
+    wanted = _layers_as_text((V, E), 0, (E, H, layers, True, False), p, (H, 1))
     see.fact(f"{asked}: its layers", _layers_text(net), implied=wanted)
     see.fact(f"{asked}: parameters", sum(q.numel() for q in net.parameters()))
     if _layers_text(net) != wanted:
@@ -646,19 +809,24 @@ def _by_hand(lstm, x):
     return x
 
 
-def _classifier(forward, *, batch_first=True, padding_idx=0, outputs=1):
-    """A class of networks with the four layers and another forward pass ``forward(net, x)``."""
+def _classifier(forward, *, batch_first=True, padding_idx=0, outputs=1, more=0, ways=1, kind="LSTM", bias=True, only=lambda layers, p: (layers, p)):
+    """A class of networks with the four layers and another forward pass ``forward(net, x)``.
+
+    ``more`` rows in the table, ``ways`` 2 for both directions, another ``kind`` of recurrent layer, ``only`` changes n_layers and drop_prob.
+    """
     class SentimentRNN:
         def __new__(cls, vocab_size, embedding_dim, hidden_dim, n_layers=1, drop_prob=0.5):  # nn.Module is known only once torch is here
             from torch import nn
 
+            layers, p = only(n_layers, drop_prob)
+
             class Network(nn.Module):
                 def __init__(self):
                     super().__init__()
-                    self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=padding_idx)
-                    self.lstm = nn.LSTM(embedding_dim, hidden_dim, n_layers, batch_first=batch_first)
-                    self.dropout = nn.Dropout(drop_prob)
-                    self.fc = nn.Linear(hidden_dim, outputs)
+                    self.embedding = nn.Embedding(vocab_size + more, embedding_dim, padding_idx=padding_idx)
+                    self.lstm = getattr(nn, kind)(embedding_dim, hidden_dim, layers, batch_first=batch_first, bidirectional=ways == 2)
+                    self.dropout = nn.Dropout(p)
+                    self.fc = nn.Linear(ways * hidden_dim, outputs, bias=bias)
 
                 def forward(self, x):
                     return forward(self, x)
@@ -687,6 +855,19 @@ def _exchanged(net, x):
     return _head(net, _states(net, x)).reshape(T, B)[0]
 
 
+def _exchanged_at_the_end(net, x):
+    B, T = x.shape
+    return _head(net, _states(net, x)).reshape(T, B)[-1]
+
+
+def _row_0_learns(net, x):
+    return _head(net, net.lstm(net.embedding.weight[x])[0][:, -1])
+
+
+def _last(net, x):
+    return _head(net, _states(net, x)[:, -1])
+
+
 def _carries_its_state(net, x):
     state = getattr(net, "kept", None)
     if state is not None and state[0].shape[1] != len(x):
@@ -706,8 +887,9 @@ def _first_scores(facts: dict):
     return next(value for label, value in facts.items() if "scores of 4 reviews" in label)
 
 
-def _moved(facts: dict) -> str:
-    return next(value for label, value in facts.items() if "scores that move" in label)
+def _layers_found(facts: dict) -> str:
+    """What the last network that was looked at is made of."""
+    return [value for label, value in facts.items() if label.endswith("its layers")][-1]
 
 
 SentimentRNN = Exercise(
@@ -718,14 +900,16 @@ SentimentRNN = Exercise(
     mistakes=[
         Mistake("The axes are exchanged: your scores are several steps of review 0, not the last step of every review. A reshape "
                 "moves no data; index with [:, -1].", _classifier(_exchanged)),
+        Mistake("The axes are exchanged: your scores are the end of the last review, several of its steps, not the last step of every "
+                "review. A reshape moves no data; index with [:, -1].", _classifier(_exchanged_at_the_end)),
         Mistake("`out[-1]` is the last review with all its steps. The last step of every review is out[:, -1].",
                 _classifier(lambda net, x: _head(net, _states(net, x)[-1])),
                 when=lambda facts: tuple(_first_scores(facts).shape) == (7,)),
         Mistake("A sigmoid inside: scores cannot leave 0..1, and the loss applies its own sigmoid once more. Return the raw score.",
                 _classifier(lambda net, x: _head(net, _states(net, x)[:, -1]).sigmoid())),
-        Mistake("batch_first=True is missing: the layer takes the reviews for time steps, so each review influences those after it.",
-                _classifier(lambda net, x: _head(net, _states(net, x)[:, -1]), batch_first=False),
-                when=lambda facts: _moved(facts) in ("[1, 2, 3]", "[2, 3]")),
+        Mistake("batch_first=True is missing: the layer takes the reviews for time steps, so each review influences those after it. Later "
+                "cells of the lesson use your lstm on (batch, time, features), too.",
+                _classifier(_last, batch_first=False), when=lambda facts: "batch_first False" in _layers_found(facts)),
         Mistake("You read the first step: it knows one word of the review, or only padding.",
                 _classifier(lambda net, x: _head(net, _states(net, x)[:, 0]))),
         Mistake("The scores have shape (B, 1). The labels are (B,), and the two would broadcast: squeeze axis 1.",
@@ -739,19 +923,45 @@ SentimentRNN = Exercise(
         Mistake("The state of one batch is the start of the next. Reviews are independent: hand no state over.",
                 _classifier(_carries_its_state),
                 when=lambda facts: any(value == "other scores" for value in facts.values())),
-        Mistake("Two eval passes differ: F.dropout(x, p) drops always. nn.Dropout follows eval() by itself.",
+        Mistake("Two passes in eval mode differ, so something is drawn at random. F.dropout(x, p) drops always, while nn.Dropout follows "
+                "eval() by itself; a random starting state would do it as well.",
                 _classifier(_always_drops),
                 when=lambda facts: any(value == "scores at random" for value in facts.values())),
         Mistake("padding_idx=0 is missing: row 0 would be trained like a word.",
                 _classifier(_reference_forward, padding_idx=None),
-                when=lambda facts: "padding_idx None" in str(list(facts.values())[1])),
+                when=lambda facts: "padding_idx None" in _layers_found(facts)),
         Mistake("Dropout is never applied: send the last state through self.dropout before fc.",
                 _classifier(lambda net, x: net.fc(_states(net, x)[:, -1]).squeeze(1))),
         Mistake("Dropout after fc deletes whole scores. It belongs before fc, on the last state.",
                 _classifier(lambda net, x: net.dropout(net.fc(_states(net, x)[:, -1])).squeeze(1))),
         Mistake("Two outputs, one for each class. The contract asks for one score: fc to 1.",
                 _classifier(lambda net, x: net.fc(_states(net, x)[:, -1]), outputs=2),
-                when=lambda facts: str(list(facts.values())[1]).endswith("to 2")),
+                when=lambda facts: _layers_found(facts).endswith("to 2")),
+        Mistake("You read the cell state c. The score is made from the hidden state h, what the layer puts out.",
+                _classifier(lambda net, x: _head(net, net.lstm(net.embedding(x))[1][1][-1]))),
+        Mistake("This is the mean over all steps. It comes in section 10; here the last step is asked for.",
+                _classifier(lambda net, x: _head(net, _states(net, x).mean(1)))),
+        Mistake("This is the largest value over time. Asked is the last step.", _classifier(lambda net, x: _head(net, _states(net, x).amax(1)))),
+        Mistake("The review is read backwards. The padding is on the left, so read forward.", _classifier(lambda net, x: _last(net, x.flip(1)))),
+        Mistake("h_n has one entry for each layer, (layers, B, H): take the last one, h_n[-1].",
+                _classifier(lambda net, x: net.fc(net.dropout(net.lstm(net.embedding(x))[1][0].squeeze(0))).squeeze(1)),
+                when=lambda facts: any(is_tensor(value) and tuple(value.shape)[:2] == (2, 5) for value in facts.values())),
+        Mistake("One row too many: vocab_size counts the row of padding already.", _classifier(_last, more=1),
+                when=lambda facts: "embedding 12 x 4" in _layers_found(facts)),
+        Mistake("n_layers is not handed on: the LSTM has one layer.", _classifier(_last, only=lambda layers, p: (1, p)),
+                when=lambda facts: "lstm 5 to 3, layers: 1," in _layers_found(facts)),
+        Mistake("drop_prob is not handed on to nn.Dropout.", _classifier(_last, only=lambda layers, p: (layers, 0.5)),
+                when=lambda facts: "; dropout 0" in list(facts.values())[1] and "dropout 0.25;" not in list(facts.values())[1]),
+        Mistake("The LSTM reads in both directions. Asked is one direction, and an fc from hidden_dim.", _classifier(_last, ways=2),
+                when=lambda facts: "bidirectional" in _layers_found(facts)),
+        Mistake("fc has no bias; nn.Linear brings one along if you let it.", _classifier(_last, bias=False),
+                when=lambda facts: 338 in facts.values()),
+        Mistake("lstm is a GRU. It would work as well, but asked is an nn.LSTM.", _classifier(_last, kind="GRU"),
+                when=lambda facts: "lstm is of type GRU" in _layers_found(facts)),
+        Mistake("Dropout hits the embedded words. Asked is dropout on the last state, just before fc.",
+                _classifier(lambda net, x: net.fc(net.lstm(net.dropout(net.embedding(x)))[0][:, -1]).squeeze(1))),
+        Mistake("Row 0 gets a gradient: padding_idx works only if you call self.embedding(x). Indexing its weight goes around it.",
+                _classifier(_row_0_learns)),
     ],
     hints=[
         "Only the end has read everything.",
@@ -769,7 +979,7 @@ _TEXTS = (
     ("A very GOOD Film!", 7),
     ("I don't like: (bad) film...", 9),
     ("a superb, not unmoving, good masterpiece", 6),
-    ("very\tbad\nfilm", 5),
+    ("very\tbad  film", 5),
     ("a good film, a very good film, not a bad film", 5),
     ("an unmoving good masterpiece film, not very bad", 4),
     ("Zounds! Gadzooks", 6),
@@ -777,8 +987,8 @@ _TEXTS = (
 )
 
 
-def _scorer():
-    """A network that weighs each word by its place, drops words in training, and notes how it was called."""
+def _scorer(seen: list[tuple]):
+    """A network that weighs each word by its place, drops words in training, and notes in ``seen`` how it, or a copy of it, was called."""
     import torch
     from torch import nn
 
@@ -788,10 +998,9 @@ def _scorer():
             self.embedding = nn.Embedding(10, 1)
             with torch.no_grad():
                 self.embedding.weight.copy_(torch.tensor([[-0.05, 1.3, -1.1, -0.7, 0.2, -0.9, 0.15, 0.6, 0.35, 0.5]]).T)
-            self.seen: list[tuple] = []
 
         def forward(self, x):
-            self.seen.append((str(tuple(x.shape)), str(x.dtype).replace("torch.", ""), torch.is_grad_enabled()))
+            seen.append((str(tuple(x.shape)), str(x.dtype).replace("torch.", ""), torch.is_grad_enabled()))
             places = torch.linspace(0.4, 1.6, x.shape[1], device=x.device)
             values = nn.functional.dropout(self.embedding(x).squeeze(2), 0.5, self.training)
             return (values * places.to(values)).sum(1)
@@ -803,17 +1012,18 @@ def _observe_predict(predict_review, see):
     import torch
 
     for text, length in _TEXTS:
-        model = _scorer().eval()
+        seen: list[tuple] = []
+        model = _scorer(seen).eval()
         label = f"{text!r}, seq_length {length}"
-        see.call(predict_review, model, _SMALL_VOCAB, text, length, label=label, changes_inputs=True, rtol=1e-5)
-        if len(model.seen) != 1:
-            see.fact(f"{label}: calls of the model", len(model.seen), implied=1)
+        see.call(predict_review, model, dict(_SMALL_VOCAB), text, length, label=label, changes_inputs=True, rtol=1e-5)
+        if len(seen) != 1:
+            see.fact(f"{label}: calls of the model", len(seen), implied=1)
             return
-        shape, dtype, graph = model.seen[0]
+        shape, dtype, graph = seen[0]
         see.fact(f"{label}: what the model was given", f"{shape} {dtype}")
         see.fact(f"{label}: a graph is recorded", "yes" if graph else "no")
         see.fact(f"{label}: the model's mode afterwards", "training" if model.training else "eval")
-    model, vocab = _scorer().train(), dict(_SMALL_VOCAB)
+    model, vocab = _scorer([]).train(), dict(_SMALL_VOCAB)
     label = "a model in training mode"
     found = {see.call(predict_review, model, vocab, "not a very good film", 40, label=f"{label}, call {n}", changes_inputs=True, rtol=1e-5)
              for n in (1, 2, 3)}
@@ -840,7 +1050,7 @@ def _reference_predict(model, vocab, text, seq_length):
     return 1 / (1 + math.exp(-score))
 
 
-def _predict(clean=None, ids=None, finish=None, evaluate=True, restore=True, graph=False, right=False):
+def _predict(clean=None, ids=None, finish=None, evaluate=True, restore=True, graph=False, right=False, pad=True):
     """A right answer with one part exchanged."""
     def predict_review(model, vocab, text, seq_length):
         import string
@@ -849,7 +1059,7 @@ def _predict(clean=None, ids=None, finish=None, evaluate=True, restore=True, gra
 
         words = (clean or (lambda t: "".join(c for c in t.lower() if c not in string.punctuation).split()))(text)
         numbers = (ids or (lambda words, vocab, n: [vocab[w] for w in words if w in vocab]))(words, vocab, seq_length)[:seq_length]
-        zeros = [0] * (seq_length - len(numbers))
+        zeros = [0] * (seq_length - len(numbers)) if pad else []
         x = torch.tensor([numbers + zeros if right else zeros + numbers], dtype=torch.int64, device=next(model.parameters()).device)
         mode = model.training
         if evaluate:
@@ -857,7 +1067,7 @@ def _predict(clean=None, ids=None, finish=None, evaluate=True, restore=True, gra
         with torch.set_grad_enabled(graph):
             score = model(x)
         if restore:
-            model.train(mode)
+            model.train(mode if restore is True else True)
         return (finish or (lambda score: score.sigmoid().item()))(score)
     return predict_review
 
@@ -869,7 +1079,8 @@ def _no_punctuation(text: str, lower: bool) -> list[str]:
 
 
 def _answers(facts: dict) -> list:
-    return [value for label, value in facts.items() if isinstance(value, float)]
+    """The probabilities alone: their labels end with a length or the number of a call."""
+    return [value for label, value in facts.items() if label[-1].isdigit() and isinstance(value, int | float)]
 
 
 predict_review = Exercise(
@@ -877,11 +1088,13 @@ predict_review = Exercise(
     observe=_observe_predict,
     expected=_reference_predict,
     mistakes=[
+        Mistake("Your answer is a tensor. `.item()` makes it a plain number.", _predict(finish=lambda score: score.sigmoid()),
+                when=lambda facts: is_tensor(next(iter(facts.values())))),
         Mistake("Punctuation is kept: 'film!' is not in the vocabulary. Clean exactly as in training.", _predict(lambda t: t.lower().split())),
         Mistake("Capitals are kept: 'GOOD' is not in the vocabulary. Clean exactly as in training.",
                 _predict(lambda t: _no_punctuation(t, False))),
         Mistake("You return the score. A probability lies in 0..1: apply the sigmoid.", _predict(finish=lambda score: score.item()),
-                when=lambda facts: any(not 0 <= value <= 1 for value in _answers(facts))),
+                when=lambda facts: _answers(facts)[0] < 0),
         Mistake("Dropout is on: calls with the same text differ. Switch the model to eval mode first.", _predict(evaluate=False),
                 when=lambda facts: "differ" in facts.values()),
         Mistake("An unknown word raises KeyError. Skip the words that training never saw.",
@@ -895,9 +1108,23 @@ predict_review = Exercise(
         Mistake("A graph is recorded for nothing: predict inside torch.no_grad().", _predict(graph=True),
                 when=lambda facts: any(label.endswith("a graph is recorded") and value == "yes" for label, value in facts.items())),
         Mistake("The zeros stand on the right. In training they stood on the left.", _predict(right=True)),
-        Mistake("Your answer is a tensor. `.item()` makes it a plain number.", _predict(finish=lambda score: score.sigmoid()),
-                when=lambda facts: is_tensor(next(iter(facts.values())))),
         Mistake("This is the probability of negative.", _predict(finish=lambda score: (-score).sigmoid().item())),
+        Mistake("Nothing is cleaned: neither 'GOOD' nor 'film!' is in the vocabulary. Clean exactly as in training.", _predict(str.split)),
+        Mistake("You keep the last numbers of a long text. In training it was the first seq_length ones.",
+                _predict(ids=lambda words, vocab, n: [vocab[w] for w in words if w in vocab][-n:])),
+        Mistake("The zeros in front are missing: the model gets seq_length numbers, as in training.", _predict(pad=False),
+                when=lambda facts: list(facts.values())[1] == "(1, 4) int64"),
+        Mistake("You return the class. Asked is how sure the model is: the probability itself.", _predict(finish=lambda score: float(score.item() > 0)),
+                when=lambda facts: isinstance(next(iter(facts.values())), str) or (bool(_answers(facts)) and set(_answers(facts)) <= {0, 1})),
+        Mistake("Softmax over a single score is always 1. One score wants the sigmoid.", _predict(finish=lambda score: score.softmax(0).item()),
+                when=lambda facts: set(_answers(facts)) == {1}),
+        Mistake("The model is always in training mode afterwards. Note the mode that it had, and set that one again.", _predict(restore="training"),
+                when=lambda facts: any(label.endswith("the model's mode afterwards") and value == "training" for label, value in facts.items())),
+        Mistake("An unknown word gets a new number, for which the model has no row. Skip it, and leave the vocabulary as it is.",
+                _predict(ids=lambda words, vocab, n: [vocab.setdefault(w, len(vocab) + 1) for w in words])),
+        Mistake("A text of unknown words gets 0.5 from you. The contract asks the model: what does it say to all padding?",
+                lambda model, vocab, text, n: 0.5 if not set(_no_punctuation(text, True)) & set(vocab) else _predict()(model, vocab, text, n),
+                when=lambda facts: list(facts)[-1].startswith("'Zounds! Gadzooks', seq_length 6: calls")),
     ],
     hints=[
         "The same path as in training, for a batch of one.",
@@ -942,7 +1169,7 @@ quiz = Quiz("16", [
              ("A leak", "Random words carry nothing, so 50 % is all there is. The labels come in by another way."),
              [("A strong LSTM", "There is nothing in random words that any network could know."),
               ("Overfitting", "Overfitting is good in training and bad in the test. Here the test is good."),
-              ("A lucky seed", "200 coins that all fall right: about once in 10 to the power of 60.")]),
+              ("A lucky seed", "400 coins that all fall right: about once in 10 to the power of 120.")]),
     Question("A loss is stuck at 0.3133. What do you suspect?",
              ("Two sigmoid outputs into cross-entropy", "They differ by 1 at most, so the loss cannot fall below ln(1 + 1/e) = 0.3133."),
              [("The network guesses", "Guessing between two classes gives ln 2 = 0.6931."),
@@ -1042,6 +1269,14 @@ def show_rank_frequency(texts) -> None:
                         "words are everywhere, and most occur once or twice. Words drawn at random by a program make a plateau instead.", dpi=90)
 
 
+def count_words(rows) -> None:
+    """Print how many words some reviews have, how many different ones, and the most frequent. Args: rows, one list of words each."""
+    counts = collections.Counter(word for row in rows for word in row)
+    often = ", ".join(f"{word} ({n:,})" for word, n in counts.most_common(4))
+    print(f"your reviews: {counts.total():,} words, {len(counts):,} different ones, {sum(n == 1 for n in counts.values()):,} of them once")
+    print(f"most frequent: {often}")
+
+
 def show_lengths(lengths, seq_length: int) -> None:
     """How long the reviews are. Args: lengths, words in each; seq_length, where they are cut."""
     lengths = np.asarray(lengths)
@@ -1114,9 +1349,10 @@ def show_split(labels) -> None:
     alternating[0::2], alternating[1::2] = y[: (n + 1) // 2], y[(n + 1) // 2:]
     orders = {"alternating": alternating, "sorted": y, "shuffled": np.random.default_rng(0).permutation(y)}
     fig, axes = plots.figure(3, 1, size=(8.6, 3.3), sharex=True)
-    cuts, said = (0, int(0.8 * n), int(0.9 * n), n), []
+    cuts, said, shown = (0, int(0.8 * n), int(0.9 * n), n), [], min(100, n)
     for ax, (name, order) in zip(axes, orders.items(), strict=True):
-        ax.imshow(order[None, :: max(1, n // 200)], aspect="auto", extent=(0, 100, 0, 1), interpolation="nearest",
+        at = np.arange(shown) * (n // shown) // 2 * 2 + np.arange(shown) % 2  # even and odd places in turn: else alternating looks like all positive
+        ax.imshow(order[None, at], aspect="auto", extent=(0, 100, 0, 1), interpolation="nearest",
                   cmap=ListedColormap([plots.RED, plots.BLUE]), alpha=0.75, vmin=0, vmax=1)
         ax.set(yticks=[])
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
@@ -1139,13 +1375,14 @@ def show_split(labels) -> None:
 
 def show_network() -> None:
     """Embedding, LSTM, last step, dropout, linear layer, score."""
-    words = ("0", "0", "not", "bad")
-    fig, ax = _blank((9.2, 3.7), (-2.4, 9.6), (-1.1, 4.0))
-    for t, word in enumerate(words):
+    words = ("padding", "padding", "not", "bad")
+    fig, ax = _blank((9.2, 3.9), (-2.4, 9.6), (-1.4, 4.0))
+    for t, (word, number) in enumerate(zip(words, (0, 0, 1, 2), strict=True)):
         x = 1.6 * t
-        pad = word == "0"
-        _card(ax, x, -0.55, word, color=plots.GREY if pad else plots.BLACK, width=1.0, height=0.6)
-        _card(ax, x, 0.85, "row 0" if pad else "row", color=plots.GREEN, width=1.15, height=0.7, size=11, fill="#E6F5F0", style=":" if pad else "-")
+        pad = word == "padding"
+        ax.text(x, -1.15, word, ha="center", va="center", fontsize=10.5, color="#666666" if pad else plots.BLACK)
+        _card(ax, x, -0.55, str(number), color=plots.GREY if pad else plots.BLACK, width=1.0, height=0.6)
+        _card(ax, x, 0.85, f"row {number}", color=plots.GREEN, width=1.15, height=0.7, size=11, fill="#E6F5F0", style=":" if pad else "-")
         _card(ax, x, 2.35, "LSTM", color=plots.BLUE, width=1.15, height=0.8, fill="#EAF3FA")
         _arrow(ax, (x, -0.2), (x, 0.45))
         _arrow(ax, (x, 1.25), (x, 1.9))
@@ -1160,7 +1397,7 @@ def show_network() -> None:
         _card(ax, x, 3.55, name, width=1.3, height=0.6)
     _arrow(ax, (8.5, 3.2), (8.5, 2.5))
     ax.text(8.5, 2.2, "score (B,)", ha="center", va="center", fontsize=12)
-    plots.show(fig, alt="From bottom to top: the numbers of a left-padded review, a row of the embedding for each, an LSTM step for each, handing "
+    plots.show(fig, alt="From bottom to top: a left-padded review, not bad, and its numbers, a row of the embedding for each, an LSTM step for each, handing "
                         "its state to the right. Only the last state goes on, through dropout and a linear layer, to one score.", dpi=90)
 
 
@@ -1194,24 +1431,33 @@ def show_training(histories, ceiling: float | None = None, counting: float | Non
     plots.show(fig, alt=f"Validation accuracy after each epoch; the best values are: {best}. Dotted lines mark what can be reached at most.", dpi=90)
 
 
-def show_embedding(weights, vocab) -> None:
-    """Trained rows of the grammar's words, projected on their two main axes. Args: weights (words + 1, E); vocab, word -> number."""
+def show_embedding(before, after, vocab) -> None:
+    """The grammar's words before and after training, seen where the opinions differ most.
+
+    Args: before, after (words + 1, E), the rows; vocab, word -> number.
+    """
     from helpers import texts
 
-    rows = _cpu(weights)[1:]
-    rows = rows - rows.mean(0)
-    plane = rows @ np.linalg.svd(rows, full_matrices=False)[2][:2].T
     groups = {"filler": texts.FILLER, "positive": texts.GOOD, "negative": texts.BAD, "not": ("not",)}
     looks = {"filler": (".", plots.GREY), "positive": ("o", plots.BLUE), "negative": ("X", plots.RED), "not": ("*", plots.BLACK)}
-    fig, ax = plots.figure(size=(7.2, 3.9))
-    for name, words in groups.items():
-        at = np.array([plane[vocab[w] - 1] for w in words if w in vocab])
-        marker, color = looks[name]
-        ax.scatter(*at.T, marker=marker, s=150 if name == "not" else 45, color=color, label=name, zorder=3 if name != "filler" else 2)
-    ax.set(xlabel="first main axis", ylabel="second main axis")
-    plots.legend(ax, outside=True)
-    plots.show(fig, alt="Trained embedding rows in the plane in which they differ most. Positive words, circles, gather at one side, negative "
-                        "ones, crosses, at the other, the filler lies in between. The star is the word not.", dpi=90)
+    fig, axes = plots.figure(1, 2, size=(9.4, 3.5), sharex=True, sharey=True)
+    said = []
+    for ax, rows, when in zip(axes, (_cpu(before), _cpu(after)), ("before training", "after training"), strict=True):
+        opinions = rows[[vocab[word] for word in (*texts.GOOD, *texts.BAD, "not") if word in vocab]]
+        plane = np.linalg.svd(opinions - opinions.mean(0), full_matrices=False)[2][:2].T
+        places = {name: (rows[[vocab[word] for word in words if word in vocab]] - opinions.mean(0)) @ plane for name, words in groups.items()}
+        turn = np.sign(places["positive"][:, 0].mean() - places["negative"][:, 0].mean()) or 1
+        for name, at in places.items():
+            marker, color = looks[name]
+            ax.scatter(turn * at[:, 0], at[:, 1], marker=marker, s=150 if name == "not" else 45, color=color, label=name,
+                       zorder=2 if name == "filler" else 3)
+        ax.set(xlabel="first main axis", title=when)
+        apart = (turn * places["positive"][:, 0]).min() > (turn * places["negative"][:, 0]).max()
+        said.append(f"{when}, positive words (circles) and negative ones (crosses) {'lie apart' if apart else 'lie mixed'}")
+    axes[0].set_ylabel("second main axis")
+    plots.legend(axes[1], outside=True)
+    plots.show(fig, alt="Rows of the embedding in the plane in which the twelve opinions and not, the star, differ most, with the filler as dots: "
+                        f"{'; '.join(said)}.", dpi=90)
 
 
 # ---------------------------------------------------------------------------------------------- figures: what helps
@@ -1336,18 +1582,21 @@ def show_results() -> None:
                         "real sentences all three are alike; on 2,000 long reviews the last step stays near 50 %, while both means are far above it.", dpi=90)
 
 
-def show_reading(words, probabilities) -> None:
-    """The probability of positive after each word. Args: words; probabilities, one a word."""
-    fig, ax = plots.figure(size=(max(6.4, 0.62 * len(words) + 1.2), 3.1))
-    at = np.arange(len(words))
-    ax.axhline(0.5, color=plots.GREY, ls=":", lw=1.5)
-    ax.plot(at, probabilities, color=plots.BLACK, lw=1.2, zorder=2)
-    for good, color, marker in ((True, plots.BLUE, "o"), (False, plots.RED, "X")):
-        chosen = [n for n, p in enumerate(probabilities) if (p >= 0.5) == good]
-        ax.plot(chosen, [probabilities[n] for n in chosen], marker, color=color, markersize=9, linestyle="none", zorder=3)
-    ax.set(xticks=at, ylim=(-0.04, 1.04), ylabel="probability of positive")
-    ax.set_xticklabels(words, rotation=30, ha="right")
-    ax.grid(axis="x", visible=False)
-    turns = [words[n] for n in range(1, len(words)) if (probabilities[n] >= 0.5) != (probabilities[n - 1] >= 0.5)]
-    plots.show(fig, alt=f"The network's probability of positive after each word of \"{' '.join(words)}\": a blue circle above one half, a red cross "
-                        f"below. It changes its mind at: {', '.join(turns) or 'no word'}; at the end it says {probabilities[-1]:.2f}.", dpi=90)
+def show_reading(readings) -> None:
+    """The probability of positive after each word, one picture a text. Args: readings, (words, probabilities) of each."""
+    fig, axes = plots.figure(1, len(readings), size=(4.8 * len(readings), 3.1), sharey=True, squeeze=False)
+    said = []
+    for ax, (words, probabilities) in zip(axes[0], readings, strict=True):
+        at = np.arange(len(words))
+        ax.axhline(0.5, color=plots.GREY, ls=":", lw=1.5)
+        ax.plot(at, probabilities, color=plots.BLACK, lw=1.2, zorder=2)
+        for good, color, marker in ((True, plots.BLUE, "o"), (False, plots.RED, "X")):
+            chosen = [n for n, p in enumerate(probabilities) if (p >= 0.5) == good]
+            ax.plot(chosen, [probabilities[n] for n in chosen], marker, color=color, markersize=9, linestyle="none", zorder=3)
+        ax.set(xticks=at, ylim=(-0.04, 1.04))
+        ax.set_xticklabels(words, rotation=30, ha="right")
+        ax.grid(axis="x", visible=False)
+        said.append(f"\"{' '.join(words)}\" ends at {probabilities[-1]:.2f}")
+    axes[0, 0].set_ylabel("probability of positive")
+    plots.show(fig, alt=f"The network's probability of positive after each word, a blue circle above one half, a red cross below: {', '.join(said)}.",
+               dpi=90)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import itertools
 import math
 import random
@@ -77,6 +78,10 @@ def _drop_with_zip(reviews_ints, labels):
     return list(kept), torch.stack(numbers)
 
 
+def _drop_as_a_list(reviews_ints, labels):
+    return list(_drop_with_a_mask(reviews_ints, labels))
+
+
 def _pad_with_lists(reviews_ints, seq_length):
     rows = []
     for review in reviews_ints:
@@ -133,7 +138,16 @@ class _ScoresEveryStep(_WithTheLastState):
         return self.fc(self.dropout(out)).squeeze(-1)[:, -1]
 
 
+class _WithZerosAndOneColumn(_WithTheLastState):
+    def forward(self, x):
+        zeros = torch.zeros(self.lstm.num_layers, len(x), self.lstm.hidden_size, device=x.device, dtype=self.fc.weight.dtype)
+        out, _ = self.lstm(self.embedding(x), (zeros, zeros))
+        return F.linear(self.dropout(out.transpose(0, 1)[-1]), self.fc.weight, self.fc.bias).flatten()
+
+
 class _TimeFirst(nn.Module):
+    """Right scores, but a layer that later cells of the lesson would feed in the wrong order."""
+
     def __init__(self, vocab_size, embedding_dim, hidden_dim, n_layers=1, drop_prob=0.5):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_dim, 0)
@@ -142,9 +156,7 @@ class _TimeFirst(nn.Module):
         self.fc = nn.Linear(hidden_dim, 1)
 
     def forward(self, x):
-        zeros = torch.zeros(self.lstm.num_layers, len(x), self.lstm.hidden_size, device=x.device, dtype=self.fc.weight.dtype)
-        out, _ = self.lstm(self.embedding(x.T), (zeros, zeros))
-        return self.fc(self.dropout(out[-1])).flatten()
+        return self.fc(self.dropout(self.lstm(self.embedding(x.T))[0][-1])).flatten()
 
 
 def _predict_with_re(model, vocab, text, seq_length):
@@ -176,14 +188,24 @@ def _predict_word_by_word(model, vocab, text, seq_length):
     return float(torch.sigmoid(score))
 
 
+def _predict_with_a_copy(model, vocab, text, seq_length):
+    """Cleans as the lesson does, takes the first (only) line, and leaves the model itself alone."""
+    words = [line.split() for line in text.lower().translate(str.maketrans("", "", string.punctuation)).strip("\n").split("\n")][0]
+    ids = [vocab[w] for w in words if w in vocab][:seq_length]
+    twin = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        x = torch.tensor([[0] * (seq_length - len(ids)) + ids], device=next(model.parameters()).device)
+        return torch.sigmoid(twin(x)).item()
+
+
 RIGHT = {
     "16.1": [_vocab_with_counter, _vocab_with_two_stable_sorts],
     "16.2": [_labels_with_a_dictionary, _labels_with_list_index, _labels_line_by_line],
-    "16.3": [_drop_with_a_mask, _drop_with_zip],
+    "16.3": [_drop_with_a_mask, _drop_with_zip, _drop_as_a_list],
     "16.4": [_pad_with_lists, _pad_with_f_pad, _pad_with_if],
     "16.5": [_split_with_random, _split_with_argsort],
-    "16.6": [_WithTheLastState, _ScoresEveryStep, _TimeFirst],
-    "16.7": [_predict_with_re, _predict_word_by_word],
+    "16.6": [_WithTheLastState, _ScoresEveryStep, _WithZerosAndOneColumn],
+    "16.7": [_predict_with_re, _predict_word_by_word, _predict_with_a_copy],
 }
 EQUIVALENT = {}
 ACCEPTED_IMPOSTORS = {}
@@ -255,6 +277,67 @@ def test_a_set_is_recognized():
     common.refused(lesson.build_vocab, numbered_set, saying="without regard to how frequent")
 
 
+@pytest.mark.parametrize(("kind", "saying"), [("reversed ties", "alphabetical order"), ("rare words", "got the number 0"), ("pad", "no word")])
+def test_vocabularies_get_a_message_that_is_true(kind, saying):
+    def answer(reviews, min_count=1):
+        right = _vocab_with_counter(reviews, min_count)
+        count = collections.Counter(w for r in reviews for w in r)
+        if kind == "reversed ties":
+            words = sorted(right, key=lambda w: (count[w], w), reverse=True)
+            return {w: n for n, w in enumerate(words, 1)}
+        return {"<pad>": 0, **right} if kind == "pad" else {w: right.get(w, 0) for w in count}
+
+    common.refused(lesson.build_vocab, answer, saying=saying)
+
+
+def test_labels_get_a_message_that_is_true():
+    def starts(text):
+        return _labels_with_a_dictionary("\n".join({"p": "positive", "n": "negative"}[w[0]] if w[:3] in ("pos", "neg") else w for w in text.split()))
+
+    common.refused(lesson.encode_labels, lambda text: torch.tensor([{"positive": 1.0, "negative": 0.0}[w] for w in text.lower().split()]),
+                   saying="Capitals are let through")
+    common.refused(lesson.encode_labels, starts, saying="compare the whole word")
+
+
+def test_the_last_empty_review_and_repeated_ones_are_told_apart():
+    def only_the_last(reviews_ints, labels):
+        return (reviews_ints[:-1], labels[:-1]) if not reviews_ints[-1] else (list(reviews_ints), labels)
+
+    def as_a_set(reviews_ints, labels):
+        pairs = {tuple(row): label for row, label in zip(reviews_ints, labels, strict=True) if row}
+        return [list(row) for row in pairs], torch.stack(list(pairs.values()))
+
+    common.refused(lesson.drop_empty, only_the_last, saying="at the end was removed")
+    common.refused(lesson.drop_empty, as_a_set)
+
+
+def test_a_table_that_is_not_cut_and_a_rounded_split_are_recognized():
+    common.refused(lesson.pad_features, lambda rows, n: torch.tensor([[0] * (n - len(row)) + row for row in rows]), saying="not cut")
+
+    def rounded(n, train_frac=0.8, seed=0):
+        order, a = torch.randperm(n, generator=torch.Generator().manual_seed(seed)), round(n * train_frac)
+        return order[:a], *torch.tensor_split(order[a:], [(n - a) // 2])
+
+    common.refused(lesson.split_indices, rounded, saying="rounds down")
+
+
+def test_a_changed_vocabulary_does_no_harm_to_the_next_answer():
+    def learns(model, vocab, text, seq_length):
+        for word in text.lower().split():
+            vocab.setdefault(word, len(vocab) + 1)
+        return _predict_with_re(model, vocab, text, seq_length)
+
+    common.refused(lesson.predict_review, learns)
+    assert lesson.predict_review.examine(_predict_with_re).outcome == "passed"
+
+
+def test_a_tensor_is_called_a_tensor():
+    def tensor(model, vocab, text, seq_length):
+        return torch.tensor([_predict_with_re(model, vocab, text, seq_length)])
+
+    common.refused(lesson.predict_review, tensor, saying="a plain number")
+
+
 def test_a_loose_set_of_labels_is_refused():
     common.refused(lesson.encode_labels, lambda text: _labels_with_a_dictionary(text.lower()), saying="Positive")
     common.refused(lesson.encode_labels, lambda text: _labels_with_a_dictionary(text).unsqueeze(1), saying="dimension")
@@ -322,7 +405,8 @@ def test_odd_networks_get_a_message():
         def __init__(self, vocab_size, embedding_dim, hidden_dim, n_layers=1, drop_prob=0.5):
             super().__init__(vocab_size, embedding_dim, hidden_dim, n_layers)
 
-    common.refused(lesson.SentimentRNN, WithGru, saying="lstm is")
+    common.refused(lesson.SentimentRNN, WithGru, saying="lstm is a GRU")
+    common.refused(lesson.SentimentRNN, _TimeFirst, saying="batch_first=True is missing")
     common.refused(lesson.SentimentRNN, ReadsBothEnds)
     common.refused(lesson.SentimentRNN, DropsWords)
     common.refused(lesson.SentimentRNN, Detached, saying="gradient")
@@ -433,7 +517,7 @@ def test_every_figure_can_be_drawn(monkeypatch):
     lesson.show_network()
     lesson.show_parameters({"embedding": 90, "LSTM": 9, "linear": 1})
     lesson.show_training({"LSTM": [0.5, 0.7, 0.9]}, ceiling=0.95)
-    lesson.show_embedding(torch.rand(len(vocab) + 1, 5), vocab)
+    lesson.show_embedding(torch.rand(len(vocab) + 1, 5), torch.rand(len(vocab) + 1, 5), vocab)
     lesson.show_pooling()
     lesson.show_word_dropout("one two three four five")
     lesson.show_overfitting([0.7, 0.4, 0.1], [0.7, 0.5, 0.9])
@@ -441,7 +525,7 @@ def test_every_figure_can_be_drawn(monkeypatch):
     lesson.show_fake([0.7, 0.4, 0.3133], 0.3133)
     lesson.show_floor()
     lesson.show_results()
-    lesson.show_reading(["not", "bad"], [0.3, 0.8])
+    lesson.show_reading([(["not", "bad"], [0.3, 0.8]), (["so", "bad"], [0.4, 0.1])])
     assert len(shown) == 18 and len(set(shown)) == 18 and all(len(alt) > 60 for alt in shown)
 
 
