@@ -151,6 +151,18 @@ def _mean_of_products(image, kernel, stride=1, padding=0):
     return _reference_correlate2d(image, kernel, stride, padding) / kernel.numel()
 
 
+def _crowded(image, kernel, stride=1, padding=0):
+    rows, columns = _reference_correlate2d(image, kernel, stride, padding).shape
+    return _reference_correlate2d(image, kernel, 1, padding)[:rows, :columns]
+
+
+def _largest_product(image, kernel, stride=1, padding=0):
+    import torch.nn.functional as F
+
+    x, (kh, kw) = F.pad(image, (padding,) * 4), kernel.shape
+    return (x.unfold(0, kh, stride).unfold(1, kw, stride) * kernel).amax((-1, -2))
+
+
 correlate2d = Exercise(
     "09.1", "correlate2d",
     observe=_observe_correlate2d,
@@ -166,6 +178,15 @@ correlate2d = Exercise(
                 _pad_two_sides(2), _padded_table_like(_pad_two_sides(1))),
         Mistake("You multiplied window and kernel as matrices. Multiply entry by entry, then sum.",
                 _matrix_product, _plain_table_like(_matrix_product)),
+        Mistake("Rows and columns of the kernel are exchanged: entry (a, b) meets the pixel a rows down and b columns to the right.",
+                lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel.T, stride, padding),
+                _plain_table_like(lambda image, kernel: _reference_correlate2d(image, kernel.T))),
+        Mistake("The padding is ignored: put zeros around the image first.",
+                lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel, stride)),
+        Mistake("The last window is missing in each direction: of n pixels there are n - k + 1 windows of k.",
+                lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel, stride, padding)[:-1, :-1]),
+        Mistake("As many windows as the stride asks for, but one pixel apart: window (i, j) starts at i · stride, j · stride.", _crowded),
+        Mistake("The largest of the products, not their sum: that would be a kind of pooling.", _largest_product, _plain_table_like(_largest_product)),
     ],
     hints=[
         "One output is one window of the padded image. How many windows fit, downward and across?",
@@ -243,6 +264,13 @@ conv_output_size = Exercise(
                     lambda n, k, s, p, d: -(-(n + 2 * p - d * (k - 1) - 1) // s) + 1),
         _wrong_size("The result is a float; a size is an integer.", lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) / s + 1, float),
         _wrong_size("A dilated kernel spans D·(K−1)+1 pixels.", lambda n, k, s, p, d: (n + 2 * p - k) // s + 1),
+        _wrong_size("K entries have K−1 gaps: the kernel spans D·(K−1)+1 pixels, not D·K.", lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1),
+        _wrong_size("The dilation widens every gap of the kernel: D·(K−1)+1 pixels, not K+D−1.", lambda n, k, s, p, d: (n + 2 * p - k - d + 1) // s + 1),
+        _wrong_size("The 1 comes after the division: the first window counts whatever the stride is.",
+                    lambda n, k, s, p, d: (n + 2 * p - d * (k - 1)) // s),
+        Mistake("No window fits, and you return a number all the same: raise ValueError when the kernel is longer than the padded input.",
+                lambda size, kernel, stride=1, padding=0, dilation=1: (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1,
+                lambda facts: all(facts[_size_label(*s)] == _reference_size(*s) for s in _SIZES)),
     ],
     hints=[
         "How many start positions fit into the padded row?",
@@ -314,6 +342,13 @@ conv_cost = Exercise(
         _wrong_cost("Your count is for one image.", "multiplications", lambda right, s: right["multiplications"] // s[0][0]),
         _wrong_cost("Each output value needs C·kh·kw products.", "multiplications",
                     lambda right, s: right["multiplications"] // s[0][1]),
+        _wrong_cost("The biases are counted although bias is False.", "parameters", lambda right, s: right["parameters"] + (not s[5]) * s[1]),
+        _wrong_cost("The biases are missing: one for each output channel.", "parameters", lambda right, s: right["parameters"] - s[5] * s[1]),
+        _wrong_cost("One bias for all: each output channel has one of its own.", "parameters", lambda right, s: right["parameters"] - s[5] * (s[1] - 1)),
+        _wrong_cost("Twice as many: additions are not counted here.", "multiplications", lambda right, s: 2 * right["multiplications"]),
+        _wrong_cost("The biases are in your count: adding one takes no multiplication.", "multiplications",
+                    lambda right, s: right["parameters"] * right["multiplications"] // (right["parameters"] - s[5] * s[1])),
+        _wrong_cost("H' and W' are exchanged.", "out_shape", lambda right, s: (*right["out_shape"][:2], *right["out_shape"][:1:-1])),
     ],
     hints=[
         "Parameters belong to filters, multiplications to outputs.",
@@ -373,6 +408,15 @@ def _one_pixel_apart(image, size, stride):
     return _grid(image, size, stride), image.stride() * 2
 
 
+def _patches_of_a_copy(image, size, stride):
+    return _reference_patches(image.contiguous(), size, stride)
+
+
+def _by_own_steps(image, size, stride):
+    a, b = image.stride()
+    return (*_grid(image, size, stride), size, size), (a * stride, b * stride, a, b)
+
+
 def _is_a_copy(facts: dict) -> bool:
     """Values right, and the change of the image is not seen."""
     place = next(iter(facts))
@@ -394,6 +438,17 @@ extract_patches = Exercise(
         Mistake("Your last patches read beyond the image.", _by_strides(_too_many),
                 lambda facts: _raised(facts, "out of bounds for storage")),
         Mistake("Neighboring patches start one pixel apart: multiply the grid strides by `stride`.", _by_strides(_one_pixel_apart)),
+        Mistake("The steps of the grid and of the patch are exchanged: the first two lead from patch to patch, and are the long ones.",
+                _by_strides(lambda image, size, stride: (_grid(image, size, stride), (*image.stride(), *(stride * a for a in image.stride()))))),
+        Mistake("Rows and columns are exchanged in your steps: a step down is `image.stride(0)`.",
+                _by_strides(lambda image, size, stride: (_grid(image, size, stride), tuple(f * a for f in (stride, 1) for a in image.stride()[::-1])))),
+        Mistake("The last patch of each row and column is missing: (H - size) // stride + 1 of them fit.",
+                lambda image, size, stride: _reference_patches(image, size, stride)[:-1, :-1]),
+        Mistake("Grid and patch are exchanged in the shape: (ph, pw, size, size), the grid first.",
+                lambda image, size, stride: _reference_patches(image, size, stride).permute(2, 3, 0, 1)),
+        Mistake("Right, but of a copy: `contiguous()` copies an image that is not, and then the patches no longer follow it.", _patches_of_a_copy),
+        Mistake("A sliced image does not start at place 0 of its memory: leave the offset out, and as_strided takes the image's own.",
+                lambda image, size, stride: image.as_strided(*_by_own_steps(image, size, stride), 0)),
     ],
     hints=[
         "A stride is a step in memory. How far is it to the next row, and how far to the next row of patches?",
@@ -484,6 +539,16 @@ def _turned_layer(x, weight, bias=None, stride=1, padding=0):
     return _reference_conv2d(x, weight.flip(2, 3), bias, stride, padding)
 
 
+def _layer_lying(x, weight, bias=None, stride=1, padding=0):
+    out = _reference_conv2d(x, weight, bias, stride, padding)
+    return out.reshape(*out.shape[:2], out.shape[3], out.shape[2])
+
+
+def _layer_mixed(x, weight, bias=None, stride=1, padding=0):
+    out = _reference_conv2d(x, weight, bias, stride, padding)
+    return out.reshape(out.shape[1], out.shape[0], *out.shape[2:]).transpose(0, 1)
+
+
 conv2d = Exercise(
     "09.5", "conv2d",
     observe=_observe_conv2d,
@@ -500,6 +565,12 @@ conv2d = Exercise(
         Mistake("Every map is off by a constant: the bias is missing.",
                 lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, None, stride, padding)),
         Mistake("Cross-correlation, not convolution: do not flip.", _turned_layer, _layer_like(_turned_layer)),
+        Mistake("No gradient reaches the weight: `detach()` or `.data` cuts it off, and the layer can't learn.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight.detach(), bias, stride, padding)),
+        Mistake("The places are still in one row: view them as H' rows of W'.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, bias, stride, padding).flatten(2)),
+        Mistake("H' and W' are exchanged in the last view.", _layer_lying),
+        Mistake("The images and the filters are mixed: the product has the images first already, (N, O, places).", _layer_mixed),
     ],
     hints=[
         "All patches times all filters is one matrix product.",
@@ -561,6 +632,14 @@ def _from_zero(x, size=2, stride=None, mode="max"):
     return out.clamp(min=0) if mode == "max" else out
 
 
+def _mean_for_all_else(x, size=2, stride=None, mode="max"):
+    return _reference_pool2d(x, size, stride, "max" if mode == "max" else "avg")
+
+
+def _raise_key_error(x, size=2, stride=None, mode="max"):
+    return {"max": _reference_pool2d, "avg": _reference_pool2d}[mode](x, size, stride, mode)
+
+
 pool2d = Exercise(
     "09.6", "pool2d",
     observe=_observe_pool2d,
@@ -578,6 +657,13 @@ pool2d = Exercise(
                 _window_sums, _pooled_like(lambda x: _window_sums(x, 3, mode="avg"), "size=3, mode='avg'")),
         Mistake("A window of negative values gave 0: a hidden ReLU. Start from −∞ or take the maximum of the window.",
                 _from_zero, _pooled_like(lambda x: _from_zero(x, 3), "size=3, mode='max'")),
+        Mistake("The stride is always 2 in yours where none is given. It defaults to the size.",
+                lambda x, size=2, stride=None, mode="max": _reference_pool2d(x, size, stride or 2, mode),
+                _pooled_like(lambda x: _reference_pool2d(x, 3, 2), "size=3, mode='max'")),
+        Mistake("The argument `stride` is ignored: windows may overlap.", lambda x, size=2, stride=None, mode="max": _reference_pool2d(x, size, None, mode)),
+        Mistake("An unknown mode must raise ValueError: `min` went through as a mean.", _mean_for_all_else),
+        Mistake("An unknown mode raises KeyError in yours; asked is ValueError, which says that a value is wrong.", _raise_key_error,
+                lambda facts: any(isinstance(value, Raised) and value.kind == "KeyError" for value in facts.values())),
     ],
     hints=[
         "One number per channel and window.",
@@ -648,6 +734,14 @@ receptive_field = Exercise(
                      lambda r, jump, k, s: (r + (k - 1) * jump * s, jump * s)),
         _wrong_field("Receptive fields add up, they do not multiply.", lambda r, jump, k, s: (r * k, jump * s)),
         _wrong_field("One layer 1×1 must not grow the field: k−1 instead of k.", lambda r, jump, k, s: (r + k * jump, jump * s)),
+        _wrong_field("Strides multiply: two layers of stride 2 step 4 pixels, two of stride 3 step 9.", lambda r, jump, k, s: (r + (k - 1) * jump, jump + s - 1)),
+        Mistake("The layers are read from the last to the first: begin at the input.", lambda layers: _reference_receptive_field(layers[::-1])),
+        Mistake("Swapped: return the size first, then the jump.", lambda layers: _reference_receptive_field(layers)[::-1]),
+        Mistake("Return both numbers, the size and the jump.", lambda layers: _reference_receptive_field(layers)[0],
+                lambda facts: all(isinstance(value, int) for value in facts.values())),
+        Mistake("Without a layer an output is a pixel: it sees 1, itself.", lambda layers: _reference_receptive_field(layers) if layers else (0, 1)),
+        Mistake("The jump is that of the last layer alone: the strides of all layers multiply.",
+                lambda layers: (_reference_receptive_field(layers)[0], layers[-1][1] if layers else 1)),
     ],
     hints=[
         "How far apart are neighboring outputs, measured in input pixels?",
@@ -711,6 +805,12 @@ def _composed_like(wrong):
     return when
 
 
+def _only_the_middle(first, second):
+    import torch.nn.functional as F
+
+    return F.conv2d(first.transpose(0, 1), second.flip(2, 3)).transpose(0, 1) if first.shape[-1] >= second.shape[-1] else first
+
+
 compose_kernels = Exercise(
     "09.8", "compose_kernels",
     observe=_observe_compose,
@@ -723,6 +823,9 @@ compose_kernels = Exercise(
         Mistake("Right numbers, rotated by 180°.", lambda first, second: _reference_compose(first, second).flip(2, 3)),
         Mistake("The result has shape (C,O,…): output channels come first.",
                 lambda first, second: _reference_compose(first, second).transpose(0, 1)),
+        Mistake("Only the places where both kernels overlap wholly: the result is k1+k2−1 wide, so pad by k2−1.", _only_the_middle),
+        Mistake("The mean over the intermediate channels; every path contributes in full, so sum over m.",
+                lambda first, second: _reference_compose(first, second) / len(first)),
     ],
     hints=[
         "Feed an impulse: what does each entry of `second` do with the answer of `first`?",
@@ -770,6 +873,7 @@ conv_weight_grad = Exercise(
                 lambda x, upstream: _reference_weight_grad(x, upstream) / len(x)),
         Mistake("You overwrote instead of adding: only the last image counts.",
                 lambda x, upstream: _reference_weight_grad(x[-1:], upstream[-1:])),
+        Mistake("Only the first image counts in yours: sum over the whole batch.", lambda x, upstream: _reference_weight_grad(x[:1], upstream[:1])),
         Mistake("The gradient of a correlation is a correlation: no flip.",
                 lambda x, upstream: _reference_weight_grad(x, upstream).flip(2, 3),
                 lambda facts: _same(_reference_weight_grad(*(t.flip(2, 3) if n else t for n, t in enumerate(_grad_inputs(next(iter(_GRADS)))))),

@@ -224,7 +224,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"09.{n}" for n in range(1, 10)]
-    assert [len(e.mistakes) for e in EXERCISES] == [5, 5, 6, 5, 6, 5, 4, 4, 5]
+    assert [len(e.mistakes) for e in EXERCISES] == [10, 9, 12, 11, 10, 9, 10, 6, 6]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 
