@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import html
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 
 from helpers import devices, plots, widgets
 from helpers.checking import Exercise, Mistake, Question, Quiz
-from helpers.comparing import describe, is_tensor
+from helpers.comparing import Raised, describe, difference, is_tensor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for colors in 0..1: each network of the lesson takes them
 STYLE_WEIGHTS = {"conv1_1": 1.0, "conv2_1": 0.75, "conv3_1": 0.2, "conv4_1": 0.2, "conv5_1": 0.2}
@@ -52,6 +53,33 @@ def _pieces(network) -> list:
     return [parameter.detach().clone() for parameter in network.parameters()]
 
 
+def _alike(label: str, example: Callable, arguments: Callable, rtol: float | None = None) -> Callable:
+    """Recognizes a mistake by one call alone, the one with this label: it gave what ``example`` gives for the same arguments.
+
+    So a second fault, say a missing ValueError, does not hide the first. The right answer must differ in this call.
+    """
+    def when(facts):
+        return difference(example(*arguments()), facts[label], rtol) is None
+    return when
+
+
+def _condition(network) -> dict[str, list]:
+    """What a function that only looks at a network leaves as it is; the keys say what happened to it."""
+    modules = list(network.modules())
+    return {
+        "its modules are others": [id(m) for m in modules],
+        "its mode changed between training and eval": [m.training for m in modules],
+        "its ReLUs no longer work in place": [getattr(m, "inplace", None) for m in modules],
+        "a hook is left on it": [len(m._forward_hooks) for m in modules],
+        "requires_grad of its weights changed": [p.requires_grad for p in network.parameters()],
+    }
+
+
+def _what_changed(network, before: Mapping[str, list]) -> str:
+    now = _condition(network)
+    return next((what for what in before if now[what] != before[what]), "as it was")
+
+
 def _as_before(network, before, gradients) -> str:
     import torch
 
@@ -66,16 +94,24 @@ def _as_before(network, before, gradients) -> str:
 
 # ---------------------------------------------------------------------------------------------- 13.1 im_convert
 
+_COLORFUL, _ROW_ONLY = "a picture (1, 3, 4, 6), some colors outside of 0..1", "a picture of a single row (1, 3, 1, 5)"
+
+
+def _colorful():
+    return _numbers(1, 3, 4, 6, seed=1, scale=2.0, dtype="float32")  # some colors are brighter than white
+
+
 def _observe_convert(im_convert, see):
-    plain = _numbers(1, 3, 4, 6, seed=1, scale=2.0, dtype="float32")  # some colors are brighter than white
-    see.call(im_convert, plain, label="a picture (1, 3, 4, 6), some colors outside of 0..1")
+    see.call(im_convert, _colorful(), label=_COLORFUL)
     target = _numbers(1, 3, 5, 2, seed=2, dtype="float32").requires_grad_()
     before = target.detach().clone()
     see.call(im_convert, target, label="a target (1, 3, 5, 2) that requires a gradient", changes_inputs=True)
-    same = bool((target.detach() == before).all()) and target.requires_grad and target.is_leaf
-    see.fact("the target afterwards", "as it was" if same else "changed", implied="as it was")
+    same = bool((target.detach() == before).all())
+    found = "with other numbers" if not same else "as it was" if target.requires_grad and target.is_leaf else "without its gradient"
+    see.fact("the target afterwards", found, implied="as it was")
     see.call(im_convert, _numbers(1, 3, 3, 7, seed=3, dtype="float32").requires_grad_() * 0.5,
              label="a picture (1, 3, 3, 7) that comes out of a computation", changes_inputs=True)
+    see.call(im_convert, _numbers(1, 3, 1, 5, seed=4, dtype="float32"), label=_ROW_ONLY)
 
 
 def as_colors(tensor):
@@ -85,18 +121,38 @@ def as_colors(tensor):
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
-def _convert(tensor, *, clip: bool = True, first_mean: bool = False, axes=(1, 2, 0), reshape: bool = False):
-    x = tensor.detach().cpu()[0]
-    mean, std = _row(MEAN, x), _row(STD, x)
-    x = (x + mean) * std if first_mean else x * std + mean
-    x = x.clamp(0, 1) if clip else x
-    return (x.reshape(x.shape[1], x.shape[2], 3) if reshape else x.permute(*axes)).contiguous().numpy()
+def _convert(undo=lambda x, mean, std: x * std + mean, limit=lambda x: x.clamp(0, 1), axes=(1, 2, 0), reshape: bool = False,
+             finish=lambda x: x.numpy()):
+    def im_convert(tensor):
+        x = tensor.detach().cpu()[0]
+        x = limit(undo(x, _row(MEAN, x), _row(STD, x)))
+        return finish((x.reshape(x.shape[1], x.shape[2], 3) if reshape else x.permute(*axes)).contiguous())
+    return im_convert
+
+
+def _wrong_convert(diagnosis: str, **fault) -> Mistake:
+    example = _convert(**fault)
+    return Mistake(diagnosis, example, when=_alike(_COLORFUL, example, lambda: (_colorful(),), rtol=1e-5))
 
 
 def _convert_in_place(tensor):
     x = tensor.detach()[0]
     x.mul_(_row(STD, x)).add_(_row(MEAN, x))
     return x.clamp(0, 1).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _convert_switching_off(tensor):
+    return as_colors(tensor.requires_grad_(False))
+
+
+def _convert_squeezed(tensor):
+    x = (tensor.detach() * _row(STD, tensor) + _row(MEAN, tensor)).clamp(0, 1).squeeze()
+    return x.permute(1, 2, 0).cpu().numpy()
+
+
+def _only_the_row_is_wrong(facts) -> bool:
+    row = facts[_ROW_ONLY]
+    return difference(as_colors(_colorful()), facts[_COLORFUL], 1e-5) is None and (isinstance(row, Raised) or row.shape != (1, 5, 3))
 
 
 im_convert = Exercise(
@@ -106,18 +162,34 @@ im_convert = Exercise(
     rtol=1e-5, atol=1e-6,
     parameters=("tensor",),
     mistakes=[
-        Mistake("Nothing is clipped: a plot would cut values outside of 0..1, or stretch all the others. Clip to 0..1.",
-                lambda tensor: _convert(tensor, clip=False)),
-        Mistake("(x + mean) * std is the wrong order. Undo the last thing first: multiply by std, then add the mean.",
-                lambda tensor: _convert(tensor, first_mean=True)),
+        _wrong_convert("Nothing is clipped: a plot would cut values outside of 0..1, or stretch all the others. Clip to 0..1.",
+                       limit=lambda x: x),
+        _wrong_convert("(x + mean) * std is the wrong order. Undo the last thing first: multiply by std, then add the mean.",
+                       undo=lambda x, mean, std: (x + mean) * std),
+        _wrong_convert("Mean and std are exchanged: multiply by std, then add the mean.", undo=lambda x, mean, std: x * mean + std),
+        _wrong_convert("The normalization was not undone, only clipped: multiply by std and add the mean first.",
+                       undo=lambda x, mean, std: x),
+        _wrong_convert("That normalizes a second time. The tensor is normalized already: go the way back, x * std + mean.",
+                       undo=lambda x, mean, std: (x - mean) / std),
+        _wrong_convert("x * 0.5 + 0.5 undoes another normalization, with 0.5 everywhere. Here each channel has its own mean and std.",
+                       undo=lambda x, mean, std: x * 0.5 + 0.5),
+        _wrong_convert("You clip before the normalization is undone. The limits 0 and 1 are those of colors: clip at the end.",
+                       undo=lambda x, mean, std: x.clamp(0, 1) * std + mean, limit=lambda x: x),
+        _wrong_convert("You stretch the smallest number to 0 and the largest to 1: each picture would get other colors. Clip to 0..1.",
+                       limit=lambda x: (x - x.min()) / (x.max() - x.min())),
+        _wrong_convert("`reshape` deals the values out anew, so the channels are mixed. `permute` moves the axis.", reshape=True),
+        _wrong_convert("The channel comes first in what you return. A plot wants (height, width, 3).", axes=(0, 1, 2)),
+        _wrong_convert("Height and width are exchanged: the picture lies on its side.", axes=(2, 1, 0)),
+        _wrong_convert("These are whole numbers up to 255. Asked is float32 in 0..1.", finish=lambda x: (x * 255).numpy().astype(np.uint8)),
+        _wrong_convert("It is still a tensor: `.numpy()` makes the array.", finish=lambda x: x),
         Mistake("In place: your target holds colors of 0..1 now, and the next step starts from there. Compute a new tensor.",
                 _convert_in_place,
-                when=lambda facts: "in place" in str(facts) or facts.get("the target afterwards") == "changed"),
-        Mistake("`reshape` deals the values out anew, so the channels are mixed. `permute` moves the axis.",
-                lambda tensor: _convert(tensor, reshape=True)),
-        Mistake("The channel comes first in what you return. A plot wants (height, width, 3).",
-                lambda tensor: _convert(tensor, axes=(0, 1, 2))),
-        Mistake("Height and width are exchanged: the picture lies on its side.", lambda tensor: _convert(tensor, axes=(2, 1, 0))),
+                when=lambda facts: "in place" in str(facts) or facts.get("the target afterwards") == "with other numbers"),
+        Mistake("The target lost its gradient: after the first look at it no step could change it. `detach()` gives you a tensor "
+                "without a graph and leaves the target alone.", _convert_switching_off,
+                when=lambda facts: facts.get("the target afterwards") == "without its gradient"),
+        Mistake("`squeeze()` takes off every axis of length 1, here the only row too. `squeeze(0)` or `[0]` takes off the batch axis alone.",
+                _convert_squeezed, when=_only_the_row_is_wrong),
     ],
     hints=[
         "What normalized it? Undo the steps, the last one first.",
@@ -152,6 +224,7 @@ def _vgg_cases():
     for name, blocks in _NETWORKS.items():
         yield name, blocks, {}
     yield "VGG13 with BatchNorm", _NETWORKS["VGG13"], {"batch_norm": True}
+    yield "three blocks with BatchNorm", (3, 1, 2), {"batch_norm": True}  # the third of a block is not where steps of 2 lead
     yield "VGG16 with average pooling", _NETWORKS["VGG16"], {"average": True}
     yield "VGG13 without its last pooling", _NETWORKS["VGG13"], {"tail": False}
 
@@ -185,7 +258,7 @@ def _reference_names(features):
 
 
 def _walk(first_block: int = 1, first: int = 1, reset: bool = True, text: bool = False, average: bool = True,
-          count_all: bool = False):
+          count_all: bool = False, restart: int | None = None, swap: bool = False, early: bool = False):
     def vgg_layer_names(features):
         from torch import nn
 
@@ -193,10 +266,27 @@ def _walk(first_block: int = 1, first: int = 1, reset: bool = True, text: bool =
         for index, layer in enumerate(features):
             if isinstance(layer, nn.Conv2d):
                 key = len(names) if count_all else index
-                names[str(key) if text else key] = f"conv{block}_{place}"
+                names[str(key) if text else key] = f"conv{place}_{block}" if swap else f"conv{block}_{place}"
                 place += 1
             elif isinstance(layer, nn.MaxPool2d) or (average and isinstance(layer, nn.AvgPool2d)):
-                block, place = block + 1, first if reset else place
+                block, place = block + 1, (first if restart is None else restart) if reset else place
+            if early:
+                return names
+        return names
+    return vgg_layer_names
+
+
+def _by_place(place_of: Callable, others: bool = False):
+    """Names whose second number comes from the index and from where the block starts."""
+    def vgg_layer_names(features):
+        from torch import nn
+
+        names, block, start = {}, 1, 0
+        for index, layer in enumerate(features):
+            if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+                block, start = block + 1, index + 1
+            elif others or isinstance(layer, nn.Conv2d):
+                names[index] = f"conv{block}_{place_of(index, start)}"
         return names
     return vgg_layer_names
 
@@ -213,6 +303,20 @@ vgg_layer_names = Exercise(
         Mistake("Only the blocks count from 0. The literature starts at conv1_1.", _walk(0, 1)),
         Mistake("The second number counts from 0. The literature starts at conv1_1.", _walk(1, 0)),
         Mistake("The second number goes on after a pooling: what you call conv2_3 is conv2_1. Start again at 1.", _walk(reset=False)),
+        Mistake("After a pooling the second number starts at 0. It starts at 1 in each block.", _walk(restart=0)),
+        Mistake("Block and place are exchanged: conv3_1 is the first convolution of block 3.", _walk(swap=True)),
+        Mistake("The second number is the place among all modules. Count the convolutions of the block alone.",
+                _by_place(lambda index, start: index + 1),
+                when=lambda facts: facts["VGG19: the names"].startswith(("conv1_0, conv1_2, conv2_5", "conv1_1, conv1_3, conv2_6"))),
+        Mistake("You count in steps of two modules. With BatchNorm there is a convolution in every third: count the convolutions.",
+                _by_place(lambda index, start: (index - start) // 2 + 1)),
+        Mistake("Other modules are named too. Only convolutions get a name.", _by_place(lambda index, start: index - start + 1, others=True),
+                when=lambda facts: facts["VGG19: the keys"].count(",") > 15),
+        Mistake("You return after the first module: `return` belongs behind the loop.", _walk(early=True),
+                when=lambda facts: facts["VGG19: the keys"] in ("", "0")),
+        Mistake("The pairs are turned around. Asked is index → name.",
+                lambda features: {name: index for index, name in _walk()(features).items()},
+                when=lambda facts: facts["VGG19: the keys"].startswith("'conv")),
         Mistake("The keys are text. They must be the numbers of the modules, so that `index in layers` finds them.",
                 _walk(text=True), when=lambda facts: facts["VGG19: the keys"].startswith("'")),
         Mistake("This is VGG19's table. VGG16 has other indices: derive them from the modules.",
@@ -254,6 +358,7 @@ def _observe_features(get_features, see):
         network = _network(seed)
         late: list[int] = []
         network[7].register_forward_hook(lambda *args, late=late: late.append(1))
+        before = _condition(network)
         image = _numbers(1, 3, *size, seed=seed + 1).requires_grad_()
         asked = f"an image (1, 3, {size[0]}, {size[1]}), layers {', '.join(layers.values())}"
         got = see.call(get_features, image, network, dict(layers), label=asked, record=False, changes_inputs=True, asks="a dictionary")
@@ -271,6 +376,7 @@ def _observe_features(get_features, see):
                 see.fact(f"{asked}: are there negative values in {name}", "yes" if low < 0 else "no: its minimum is 0")
         see.fact(f"{asked}: gradient of the image", _gradient(got, layers, image))
         see.fact(f"{asked}: runs of a module after the last one needed", len(late))
+        see.fact(f"{asked}: the network afterwards", _what_changed(network, before), implied="as it was")
 
 
 def _gradient(got, layers, image):
@@ -282,7 +388,8 @@ def _gradient(got, layers, image):
         return "none: no way back to the pixels"
     total = sum((n + 1) * (f * torch.cos(torch.arange(f.numel(), device=f.device).reshape(f.shape))).sum()
                 for n, f in enumerate(features))
-    return torch.autograd.grad(total, image, allow_unused=True)[0]
+    gradient = torch.autograd.grad(total, image, allow_unused=True)[0]
+    return "none: it does not reach your image" if gradient is None else gradient
 
 
 def features_of(image, model, layers):
@@ -302,17 +409,52 @@ def features_of(image, model, layers):
     return found
 
 
-def _runs(keep=lambda x: x.clone(), key=lambda index, layers: layers[index], chained: bool = True, stop: bool = True):
+def _runs(keep=lambda x: x.clone(), key=lambda index, layers: layers[index], last: Callable | None = max, soon: bool = False,
+          early: bool = False, begin=lambda image: image):
     def get_features(image, model, layers):
-        x, found = image, {}
+        x, found = begin(image), {}
         for index, layer in enumerate(model):
-            x = layer(x if chained else image)
+            if soon and index == last(layers):
+                break
+            x = layer(x)
             if index in layers:
                 found[key(index, layers)] = keep(x)
-            if stop and index == max(layers):
+                if early:
+                    return found
+            if last is not None and index == last(layers):
                 break
         return found
     return get_features
+
+
+def _beside(image, model, layers, by: int = 1):
+    """The output of the module after the one that was asked for (before it: by=-1)."""
+    x, found = image, {}
+    for index in range(max(layers) + 1 + max(by, 0)):
+        if by < 0 and index in layers:
+            found[layers[index]] = x.clone()
+        x = model[index](x)
+        if by > 0 and index - by in layers:
+            found[layers[index - by]] = x.clone()
+    return found
+
+
+def _not_in_place(image, model, layers):
+    for layer in model:
+        if hasattr(layer, "inplace"):
+            layer.inplace = False
+    return features_of(image, model, layers)
+
+
+def _hooks_stay(image, model, layers):
+    found = {}
+    for index, name in layers.items():
+        model[index].register_forward_hook(lambda module, inputs, output, name=name: found.update({name: output.clone()}))
+    model[:max(layers) + 1](image)
+    return found
+
+
+_FIRST_ASKED = "an image (1, 3, 6, 8), layers conv1_1, conv1_2, pool1, conv2_1"
 
 
 def _each_on_the_image(image, model, layers):
@@ -330,16 +472,31 @@ get_features = Exercise(
     expected=features_of,
     parameters=("image", "model", "layers"),
     mistakes=[
+        Mistake("These are the outputs of the module after the one that was asked for: the numbers in `layers` count from 0, as "
+                "`enumerate` does.", _beside, when=lambda facts: facts[f"{_FIRST_ASKED}: pool1"].shape[1] == 6),
+        Mistake("These are the inputs of the modules. Keep what a module gives, after it ran.",
+                lambda image, model, layers: _beside(image, model, layers, by=-1)),
         Mistake("There is nothing below 0: the ReLU after it worked in place, and you hold its output. Keep a clone.",
                 _runs(keep=lambda x: x), when=lambda facts: any("minimum is 0" in str(v) for v in facts.values())),
         Mistake("The features are detached: there is no path back to the pixels, and their gradient would be None.",
                 _runs(keep=lambda x: x.detach().clone()), when=lambda facts: any("no way back" in str(v) for v in facts.values())),
+        Mistake("The chain starts from a detached copy of the image: gradients reach the copy, not the pixels. Start from the image itself.",
+                _runs(begin=lambda image: image.detach().clone().requires_grad_()),
+                when=lambda facts: any("does not reach" in str(v) for v in facts.values())),
         Mistake("Each module got the image. Modules are a chain: each takes what the one before it gives.", _each_on_the_image),
         Mistake("The keys are the numbers of the modules. Use the names: they survive a change of network.",
                 _runs(key=lambda index, layers: index),
                 when=lambda facts: any("the keys" in k and re.match(r"\d", str(v)) for k, v in facts.items())),
         Mistake("The whole network ran. Stop after the last module that is asked for: the rest is wasted time.",
-                _runs(stop=False), when=lambda facts: any("runs of a module" in k and v for k, v in facts.items())),
+                _runs(last=None), when=lambda facts: any("runs of a module" in k and v for k, v in facts.items())),
+        Mistake("You stop one module too early: the last one that is needed must run.", _runs(soon=True)),
+        Mistake("You stop at the last entry of `layers`. They may come in any order: `max(layers)` is the last module needed.",
+                _runs(last=lambda layers: list(layers)[-1])),
+        Mistake("You return after the first layer that was found: `return` belongs behind the loop.", _runs(early=True)),
+        Mistake("You switched the network's ReLUs to work otherwise. It is not yours to change: keep clones.", _not_in_place,
+                when=lambda facts: any("no longer work in place" in str(v) for v in facts.values())),
+        Mistake("Your hooks stay on the network, one more with each call. Remove them: `handle.remove()`.", _hooks_stay,
+                when=lambda facts: any("a hook is left" in str(v) for v in facts.values())),
     ],
     hints=[
         "Run the image through the network module by module, and keep copies on the way.",
@@ -350,6 +507,9 @@ get_features = Exercise(
 
 
 # ---------------------------------------------------------------------------------------------- 13.4 gram_matrix
+
+_MAPS, _ONE_MAP, _TWO = "features (1, 8, 4, 5)", "features (1, 1, 6, 5), a single map", "features (2, 3, 4, 5), a batch of two"
+
 
 def _observe_gram(gram_matrix, see):
     import torch
@@ -369,7 +529,8 @@ def _observe_gram(gram_matrix, see):
         see.fact("gradient of the features", torch.autograd.grad((got * weights).sum(), features)[0])
     else:
         see.fact("gradient of the features", "none: no way back to the pixels")
-    see.raises(gram_matrix, _numbers(2, 3, 4, 5, seed=45), label="features (2, 3, 4, 5), a batch of two")
+    see.call(gram_matrix, _numbers(1, 1, 6, 5, seed=47), label=_ONE_MAP)
+    see.raises(gram_matrix, _numbers(2, 3, 4, 5, seed=45), label=_TWO)
     see.raises(gram_matrix, _numbers(3, 2, 4, 5, seed=46), label="features (3, 2, 4, 5), a batch of three")
 
 
@@ -381,21 +542,32 @@ def gram_of(features):
     return torch.einsum("nchw,ndhw->cd", features, features)
 
 
-def _gram(batch: bool = True, columns: bool = False, centered: bool = False, scale=lambda f: 1, last: bool = False,
-          mixed: bool = False):
+def _gram(batch: bool = True, rows=lambda f: f.reshape(f.shape[1], -1), product=lambda f: f @ f.mT, scale=lambda f: 1):
     def gram_matrix(features):
-        import torch
-
-        n, c = features.shape[:2]
-        if n != 1 and batch:
+        if features.shape[0] != 1 and batch:
             raise ValueError("one picture at a time")
-        f = features.reshape(n * c if mixed else c, -1)
-        if last:
-            f = features[0].permute(1, 2, 0).reshape(c, -1)
-        if centered:
-            f = f - f.mean(1, keepdim=True)
-        return torch.mm(f.t(), f) if columns else f @ f.mT / scale(features)
+        return product(rows(features)) / scale(features)
     return gram_matrix
+
+
+def _covariance(f):
+    f = f - f.mean(1, keepdim=True)
+    return f @ f.mT
+
+
+def _cosine(f, centered: bool = False):
+    f = f - f.mean(1, keepdim=True) if centered else f
+    f = f / f.norm(dim=1, keepdim=True)
+    return f @ f.mT
+
+
+def _maps_right(facts) -> bool:
+    return difference(gram_of(_numbers(1, 8, 4, 5, seed=40)), facts[_MAPS]) is None
+
+
+def _wrong_gram(diagnosis: str, **fault) -> Mistake:
+    example = _gram(**fault)
+    return Mistake(diagnosis, example, when=_alike(_MAPS, example, lambda: (_numbers(1, 8, 4, 5, seed=40),)))
 
 
 gram_matrix = Exercise(
@@ -404,14 +576,31 @@ gram_matrix = Exercise(
     expected=gram_of,
     parameters=("features",),
     mistakes=[
-        Mistake("That is pixels times pixels, (HW, HW): the first factor must be F itself, whose rows are the maps.", _gram(columns=True)),
+        _wrong_gram("That is pixels times pixels, (HW, HW): the first factor must be F itself, whose rows are the maps.",
+                    product=lambda f: f.mT @ f),
+        _wrong_gram("`reshape(-1, C)` deals the values out anew: its columns are no maps. Make each map a row, (C, H·W), then F Fᵀ.",
+                    rows=lambda f: f.reshape(-1, f.shape[1]).T),
+        _wrong_gram("The channels were moved to the end before the maps became rows: each row must be one map.",
+                    rows=lambda f: f[0].permute(1, 2, 0).reshape(f.shape[1], -1)),
+        _wrong_gram("Rows of pixels were multiplied, map by map. Flatten height and width first: each map is one row of F.",
+                    rows=lambda f: f[0]),
+        _wrong_gram("You subtract the mean: that is a covariance. A Gram matrix takes the maps as they are.", product=_covariance),
+        _wrong_gram("Divided by the lengths of the maps: these are cosines. A Gram matrix takes the maps as they are.", product=_cosine),
+        _wrong_gram("That is a correlation: means subtracted, divided by lengths. A Gram matrix takes the maps as they are.",
+                    product=lambda f: _cosine(f, centered=True)),
+        _wrong_gram("Divided by C·H·W: normalization belongs to the loss, which knows the layer.", scale=lambda f: f.numel()),
+        _wrong_gram("Divided by H·W: normalization belongs to the loss, which knows the layer.", scale=lambda f: f[0, 0].numel()),
+        _wrong_gram("Divided by C: normalization belongs to the loss, which knows the layer.", scale=lambda f: f.shape[1]),
+        Mistake("The features are detached: there is no path back to the pixels.", lambda features: gram_of(features.detach()),
+                when=lambda facts: _maps_right(facts) and facts["gradient of the features"] == "none: no way back to the pixels"),
+        Mistake("`squeeze()` takes off every axis of length 1, with a single map that one too. `squeeze(0)` or `[0]` takes off the batch "
+                "axis alone.", _gram(rows=lambda f: f.squeeze().flatten(1)),
+                when=lambda facts: _maps_right(facts) and facts[_ONE_MAP].shape == (6, 6)),
         Mistake("Two pictures give one (2C, 2C) matrix: maps of different pictures are mixed. Refuse them with a ValueError.",
-                _gram(batch=False, mixed=True)),
-        Mistake("You subtract the mean: that is a covariance. A Gram matrix takes the maps as they are.", _gram(centered=True)),
-        Mistake("Divided by C·H·W: normalization belongs to the loss, which knows the layer.", _gram(scale=lambda f: f.numel())),
-        Mistake("Divided by H·W: normalization belongs to the loss, which knows the layer.",
-                _gram(scale=lambda f: f.shape[2] * f.shape[3])),
-        Mistake("The channels were moved to the end before the maps became rows: each row must be one map.", _gram(last=True)),
+                _gram(batch=False, rows=lambda f: f.flatten(0, 1).flatten(1)),
+                when=lambda facts: facts[_TWO] == "returns float64 tensor (6, 6)"),
+        Mistake("A batch of two pictures is taken without a word. Look at `features.shape[0]` first, and raise ValueError.",
+                _gram(batch=False, rows=lambda f: f[0].flatten(1)), when=lambda facts: str(facts[_TWO]).startswith("returns")),
     ],
     hints=[
         "One row for each map, one column for each pixel.",
@@ -430,10 +619,14 @@ def _style_case(seed: int):
     return features, grams
 
 
+_TWO_WEIGHTS = {"conv2_1": 0.3, "conv1_1": 1.9}  # neither their sum nor their number is 1, nor are both the same
+_WEIGHTED = f"weights {_TWO_WEIGHTS}, features of three layers"
+
+
 def _observe_style(style_loss, see):
     import torch
 
-    for seed, weights in ((50, {"conv2_1": 0.3, "conv1_1": 1.7}), (70, {"conv1_1": 0.25}), (90, {"conv2_1": 40.0, "conv1_1": 2.5})):
+    for seed, weights in ((50, _TWO_WEIGHTS), (70, {"conv1_1": 0.25}), (90, {"conv2_1": 40.0, "conv1_1": 2.5})):
         features, grams = _style_case(seed)
         asked = f"weights {weights}, features of three layers"
         got = see.call(style_loss, features, grams, dict(weights), label=asked, changes_inputs=True)
@@ -461,19 +654,24 @@ def style_of(target_features, style_grams, weights):
     return total
 
 
-def _style(weigh: bool = True, size=lambda f: f[0].numel(), reduce=lambda d: d.square().mean(), everything: bool = False):
+def _style(weigh=lambda w: w, size=lambda f: f[0].numel(), reduce=lambda d: d.square().mean(), everything: bool = False,
+           combine=lambda terms, weights: sum(terms), finish=lambda total: total):
     def style_loss(target_features, style_grams, weights):
-        total = 0.0
+        terms = []
         for name in target_features if everything else weights:
             f = target_features[name]
-            term = reduce(gram_of(f) - style_grams[name]) / size(f)
-            total = total + (weights.get(name, 1.0) if weigh else 1.0) * term
-        return total
+            terms.append(weigh(weights.get(name, 1.0)) * reduce(gram_of(f) - style_grams[name]) / size(f))
+        return finish(combine(terms, weights))
     return style_loss
 
 
-def _rooted(difference):
-    return (difference.square().mean() + 1e-300).sqrt()  # the gradient of a root at 0 is not a number
+def _rooted(gap):
+    return (gap.square().mean() + 1e-300).sqrt()  # the gradient of a root at 0 is not a number
+
+
+def _wrong_style(diagnosis: str, **fault) -> Mistake:
+    example = _style(**fault)
+    return Mistake(diagnosis, example, when=_alike(_WEIGHTED, example, lambda: (*_style_case(50), dict(_TWO_WEIGHTS))))
 
 
 style_loss = Exercise(
@@ -482,15 +680,35 @@ style_loss = Exercise(
     expected=style_of,
     parameters=("target_features", "style_grams", "weights"),
     mistakes=[
-        Mistake("The weights are ignored: multiply the term of each layer by its weight.", _style(weigh=False)),
-        Mistake("The division by C·H·W is missing, so layers with many pixels count most.", _style(size=lambda f: 1)),
-        Mistake("You divide by C² H² W², as some papers do. Here it is C·H·W.", _style(size=lambda f: f[0].numel() ** 2)),
-        Mistake("You divide by H·W. The number of maps C belongs to it.", _style(size=lambda f: f[0, 0].numel())),
-        Mistake("That is the sum over the entries of the Gram matrix. Asked is their mean.", _style(reduce=lambda d: d.square().sum())),
-        Mistake("You take absolute differences. Asked are squared ones.", _style(reduce=lambda d: d.abs().mean())),
-        Mistake("That is the root of the mean square. Asked is the mean square itself.", _style(reduce=_rooted)),
-        Mistake("A layer that is not in `weights` is counted: the features hold the content layer too. Go through `weights`.",
-                _style(everything=True)),
+        _wrong_style("The weights are ignored: multiply the term of each layer by its weight.", weigh=lambda w: 1.0),
+        _wrong_style("The weight is squared with the difference. Square first, then multiply by the weight.", weigh=lambda w: w * w),
+        _wrong_style("The division by C·H·W is missing, so layers with many pixels count most.", size=lambda f: 1),
+        _wrong_style("You multiply by C·H·W. Divide by it.", size=lambda f: 1 / f[0].numel()),
+        _wrong_style("`/ C * H * W` divides by C alone and multiplies by the others. Divide by (C * H * W), in parentheses.",
+                     size=lambda f: f.shape[1] / f[0, 0].numel()),
+        _wrong_style("You divide by C² H² W², as some papers do. Here it is C·H·W.", size=lambda f: f[0].numel() ** 2),
+        _wrong_style("That is 1 / (4 C² (HW)²) times a sum, as in the papers. Here it is the mean, divided by C·H·W.",
+                     size=lambda f: 4 * f[0, 0].numel() ** 2),
+        _wrong_style("You divide by H·W. The number of maps C belongs to it.", size=lambda f: f[0, 0].numel()),
+        _wrong_style("You divide by C², the size of the Gram matrix; the mean does that already. Divide by C·H·W of the features.",
+                     size=lambda f: f.shape[1] ** 2),
+        _wrong_style("That is the sum over the entries of the Gram matrix. Asked is their mean.", reduce=lambda d: d.square().sum()),
+        _wrong_style("You take absolute differences. Asked are squared ones.", reduce=lambda d: d.abs().mean()),
+        _wrong_style("That is the square of the mean: differences up and down cancel. Square first, then take the mean.",
+                     reduce=lambda d: d.mean().square()),
+        _wrong_style("That is the root of the mean square. Asked is the mean square itself.", reduce=_rooted),
+        _wrong_style("A layer that is not in `weights` is counted: the features hold the content layer too. Go through `weights`.",
+                     everything=True),
+        _wrong_style("Only the first layer is counted. Is the `return` inside the loop?", combine=lambda terms, weights: terms[0]),
+        _wrong_style("Only the last layer is counted: add the terms, `total = total + ...`.", combine=lambda terms, weights: terms[-1]),
+        _wrong_style("You take the mean over the layers. Asked is the sum of the weighted terms.",
+                     combine=lambda terms, weights: sum(terms) / len(terms)),
+        _wrong_style("You divide by the sum of the weights. Asked is the sum of the weighted terms.",
+                     combine=lambda terms, weights: sum(terms) / sum(weights.values())),
+        Mistake("A plain number has no path back to the pixels. Return the tensor, without item().", _style(finish=lambda t: t.item()),
+                when=lambda facts: isinstance(facts[_WEIGHTED], float)),
+        Mistake("There is no path back to the pixels: item(), detach() or torch.tensor(...) cut it.", _style(finish=lambda t: t.detach()),
+                when=lambda facts: facts[f"{_WEIGHTED}: gradient of conv1_1"] == "none"),
     ],
     hints=[
         "One term for each layer that has a weight; the terms are added.",
@@ -502,14 +720,20 @@ style_loss = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 13.6 new_target
 
+_PLAIN, _STRIDED = "a content picture (1, 3, 4, 6)", "a content with permuted strides"
+
+
+def _content():
+    return _numbers(1, 3, 4, 6, seed=120)
+
+
 def _observe_target(new_target, see):
     import torch
 
-    plain = _numbers(1, 3, 4, 6, seed=120)
+    plain = _content()
     carries = _numbers(1, 3, 5, 2, seed=121).requires_grad_() * 2
     strided = _numbers(1, 7, 4, 3, seed=122, dtype="float32").permute(0, 3, 1, 2)
-    for asked, content in (("a content picture (1, 3, 4, 6)", plain), ("a content that carries a graph", carries),
-                           ("a content with permuted strides", strided)):
+    for asked, content in ((_PLAIN, plain), ("a content that carries a graph", carries), (_STRIDED, strided)):
         before = content.detach().clone()
         target = see.call(new_target, content, label=asked, record=False, changes_inputs=True, asks="a tensor")
         if not is_tensor(target):
@@ -588,7 +812,34 @@ def _unseeded(content, noise=0.0, generator=None):
     return (content.detach() + noise * torch.randn_like(content)).contiguous().requires_grad_()
 
 
+def _one_seed(content, noise=0.0, generator=None):
+    import torch
+
+    z = torch.randn(content.shape, generator=torch.Generator(content.device).manual_seed(1), dtype=content.dtype, device=content.device)
+    return (content.detach() + noise * z).contiguous().requires_grad_()
+
+
+def _noisy(mix):
+    """A right target but for how content, noise and its size are mixed: ``mix(content, size, z)``."""
+    def new_target(content, noise=0.0, generator=None):
+        import torch
+
+        z = torch.randn(content.shape, generator=generator, dtype=content.dtype, device=content.device)
+        return mix(content.detach(), noise, z).contiguous().requires_grad_()
+    return new_target
+
+
 _NOT = "no: made by an operation"
+
+
+def _values_right(facts) -> bool:
+    return difference(_content(), facts[f"{_PLAIN}: the values"]) is None
+
+
+def _spread(facts) -> float:
+    """The spread of the noise where 0.4 was asked for, as far as the message of the check tells it."""
+    found = facts["noise=0.4: the spread of normal noise"]
+    return 0.4 if found == "about 0.4" else float(re.search(r"spread ([\d.]+)", found)[1])
 
 new_target = Exercise(
     "13.6", "new_target",
@@ -596,21 +847,39 @@ new_target = Exercise(
     expected=_reference_target,
     parameters=("content", "noise", "generator"),
     mistakes=[
+        Mistake("No gradient is asked for: the optimizer would have nothing to do.",
+                _target(lambda content, z: (content.detach() + z).clone().contiguous()),
+                when=lambda facts: facts[f"{_PLAIN}: requires a gradient"] == "False"),
+        Mistake("The content is left out: the target is noise alone.", _noisy(lambda content, size, z: size * z),
+                when=lambda facts: not facts[f"{_PLAIN}: the values"].any()),
+        Mistake("Clamped to 0..1, but the content is normalized: its colors reach from about -2 to 2.6. Clamp nothing here.",
+                _noisy(lambda content, size, z: (content + size * z).clamp(0, 1)),
+                when=lambda facts: difference(_content().clamp(0, 1), facts[f"{_PLAIN}: the values"]) is None),
+        Mistake("`noise` is not used: multiply the random numbers by it, so that noise=0 gives the content itself.",
+                _noisy(lambda content, size, z: content + z),
+                when=lambda facts: not _values_right(facts) and abs(_spread(facts) - 1) < 0.05),
         Mistake("Both share their memory: the content picture changes with the target. Make a copy.", _target(_shares),
                 when=lambda facts: any(v == "changed with it" for v in facts.values())),
         Mistake("Not a leaf: an operation came after the gradient was switched on, and an optimizer refuses the result.",
                 _target(lambda content, z: content.detach().clone().requires_grad_() + z + 0.0),
-                when=lambda facts: any(v == _NOT for v in facts.values()) and
-                facts["a content picture (1, 3, 4, 6): requires a gradient"] == "True"),
+                when=lambda facts: any(v == _NOT for v in facts.values())),
         Mistake("The strides of the content are kept: L-BFGS fails with \"view size is not compatible\". Make it contiguous.",
                 _target(lambda content, z: (content.detach() + z).clone().requires_grad_()),
-                when=lambda facts: facts["a content with permuted strides: contiguous"] == "False"),
-        Mistake("No gradient is asked for: the optimizer would have nothing to do.",
-                _target(lambda content, z: (content.detach() + z).clone().contiguous()),
-                when=lambda facts: facts["a content picture (1, 3, 4, 6): requires a gradient"] == "False"),
+                when=lambda facts: _values_right(facts) and facts[f"{_STRIDED}: contiguous"] == "False"),
         Mistake("The noise is uniform on 0..1, so the picture gets brighter. Asked is normal noise (randn).", _uniform),
+        Mistake("`noise` is the standard deviation: multiply the random numbers by `noise` itself, no root and no square.",
+                _noisy(lambda content, size, z: content + size ** 0.5 * z),
+                when=lambda facts: _values_right(facts) and any(abs(_spread(facts) - wrong) < 0.02 for wrong in (0.4 ** 0.5, 0.4 ** 2))),
+        Mistake("The content fades as the noise grows: content * (1 - noise). Asked is the content plus the noise.",
+                _noisy(lambda content, size, z: (1 - size) * content + size * z)),
         Mistake("The generator is not used: nobody could repeat your run.", _unseeded),
-        Mistake("The noise is left out.", lambda content, noise=0.0, generator=None: _reference_target(content)),
+        Mistake("The noise is the same for every seed: use the generator that was handed over, and make none of your own.", _one_seed,
+                when=lambda facts: facts["two targets from two seeds"] == "equal" and abs(_spread(facts) - 0.4) < 0.03),
+        Mistake("The noise is left out.", lambda content, noise=0.0, generator=None: _reference_target(content),
+                when=lambda facts: _values_right(facts) and _spread(facts) == 0 and facts["two targets from two seeds"] == "equal"),
+        Mistake("A single random number moves the whole picture. Draw one for each value: torch.randn(content.shape, ...).",
+                _noisy(lambda content, size, z: content + size * z.flatten()[0]),
+                when=lambda facts: _values_right(facts) and _spread(facts) == 0 and facts["two targets from two seeds"] == "different"),
     ],
     hints=[
         "A leaf was made by you, not by an operation that autograd watched.",
@@ -621,6 +890,9 @@ new_target = Exercise(
 
 
 # ---------------------------------------------------------------------------------------------- 13.7 total_variation
+
+_FIRST_IMAGE = "an image (2, 3, 4, 6)"
+
 
 def _observe_variation(total_variation, see):
     import torch
@@ -640,12 +912,31 @@ def _reference_variation(image):
     return torch.diff(image, dim=-2).square().mean() + torch.diff(image, dim=-1).square().mean()
 
 
-def _variation(measure=lambda d: d.square().mean(), axes=(-2, -1), combine=sum):
-    def total_variation(image):
-        import torch
+def _differences(image, axis):
+    import torch
 
-        return combine(measure(torch.diff(image, dim=axis)) for axis in axes if -axis <= image.ndim)
+    return torch.diff(image, dim=axis)
+
+
+def _variation(measure=lambda d: d.square().mean(), axes=(-2, -1), combine=sum, differences=_differences):
+    def total_variation(image):
+        return combine(measure(differences(image, axis)) for axis in axes if -axis <= image.ndim)
     return total_variation
+
+
+def _joined(parts):
+    import torch
+
+    return torch.cat([d.flatten() for d in parts]).square().mean()
+
+
+def _lengths(image):
+    down, right = image.diff(dim=-2)[..., :-1], image.diff(dim=-1)[..., :-1, :]
+    return (down.square() + right.square() + 1e-12).sqrt().mean()  # the gradient of a root at 0 is not a number
+
+
+def _wrong_variation(diagnosis: str, example: Callable, rtol: float | None = None) -> Mistake:
+    return Mistake(diagnosis, example, when=_alike(_FIRST_IMAGE, example, lambda: (_numbers(2, 3, 4, 6, seed=130),), rtol))
 
 
 total_variation = Exercise(
@@ -654,14 +945,35 @@ total_variation = Exercise(
     expected=_reference_variation,
     parameters=("image",),
     mistakes=[
-        Mistake("Differences with their signs: rises and falls cancel. Square them first.", _variation(lambda d: d.mean())),
-        Mistake("The rows are missing: each pixel has a neighbor below it too.", _variation(axes=(-1,))),
-        Mistake("The columns are missing: each pixel has a neighbor on its right too.", _variation(axes=(-2,))),
-        Mistake("You take absolute differences. Asked are squared ones.", _variation(lambda d: d.abs().mean())),
-        Mistake("You compare colors with each other. Neighbors are pixels: only the last two axes.", _variation(axes=(-3, -2))),
-        Mistake("All three axes: colors are no neighbors. Only the last two axes.", _variation(axes=(-3, -2, -1))),
-        Mistake("Sums grow with the picture. Take the mean of each direction.", _variation(lambda d: d.square().sum())),
-        Mistake("The mean of both directions: asked is their sum.", _variation(combine=lambda terms: sum(terms) / 2)),
+        _wrong_variation("Differences with their signs: rises and falls cancel. Square them first.", _variation(lambda d: d.mean())),
+        _wrong_variation("That is the square of the mean: rises and falls cancel. Square first, then take the mean.",
+                         _variation(lambda d: d.mean().square())),
+        _wrong_variation("The rows are missing: each pixel has a neighbor below it too.", _variation(axes=(-1,))),
+        _wrong_variation("The columns are missing: each pixel has a neighbor on its right too.", _variation(axes=(-2,))),
+        _wrong_variation("You take absolute differences. Asked are squared ones.", _variation(lambda d: d.abs().mean())),
+        _wrong_variation("Roots of the two means are added. Asked are the means of the squares themselves.",
+                         _variation(lambda d: d.square().mean().sqrt())),
+        _wrong_variation("That is the mean length of (down, right), the classic total variation. Here: the mean of the squares of each.",
+                         _lengths, rtol=1e-3),
+        _wrong_variation("You compare colors with each other. Neighbors are pixels: only the last two axes.", _variation(axes=(-3, -2))),
+        _wrong_variation("All three axes: colors are no neighbors. Only the last two axes.", _variation(axes=(-3, -2, -1))),
+        _wrong_variation("The axes are counted from the front, where batch and colors lie. Height and width are the last two: `[..., 1:, :]`.",
+                         _variation(axes=(0, 1))),
+        _wrong_variation("Sums grow with the picture. Take the mean of each direction.", _variation(lambda d: d.square().sum())),
+        _wrong_variation("You divide both sums by the number of pixels. There are fewer differences than pixels: take the mean of each direction.",
+                         lambda image: _variation(lambda d: d.square().sum())(image) / image.numel()),
+        _wrong_variation("The mean of both directions: asked is their sum.", _variation(combine=lambda terms: sum(terms) / 2)),
+        _wrong_variation("One mean over all differences: take one for each direction, and add the two.",
+                         _variation(lambda d: d, combine=lambda parts: _joined(list(parts)))),
+        _wrong_variation("`roll` wraps round: the last row is no neighbor of the first. Use slices, or torch.diff.",
+                         _variation(differences=lambda image, axis: image - image.roll(1, axis))),
+        _wrong_variation("Each pixel is compared with the one below and to the right, across the corner. Asked are two directions, one by one.",
+                         lambda image: (image[..., 1:, 1:] - image[..., :-1, :-1]).square().mean()),
+        Mistake("A plain number has no gradient. Return the tensor, without item().", lambda image: _reference_variation(image).item(),
+                when=lambda facts: isinstance(facts[_FIRST_IMAGE], float)),
+        Mistake("There is no path back to the pixels: item(), detach() or numpy() cut it.", lambda image: _reference_variation(image.detach()),
+                when=lambda facts: facts[f"{_FIRST_IMAGE}: gradient"] == "none"
+                and difference(_reference_variation(_numbers(2, 3, 4, 6, seed=130)), facts[_FIRST_IMAGE]) is None),
     ],
     hints=[
         "Subtract each pixel from its neighbor, downwards and to the right.",
@@ -703,14 +1015,15 @@ def _observe_run(asked, parts, content, steps, see) -> bool:
     picture, history = parts
     if not isinstance(history, list) or not all(isinstance(v, float) for v in history) or len(history) != steps:
         if isinstance(history, list) and history and is_tensor(history[0]):
-            found = "tensors: each keeps its graph alive"
+            found = "tensors: each keeps its graph alive" if history[0].requires_grad else "tensors"
+        elif isinstance(history, list) and history and not isinstance(history[0], float):
+            found = f"a list of {len(history)}, the first of them {describe(history[0])}"
         else:
             found = f"{len(history)} values" if isinstance(history, list) else describe(history)
         see.fact(f"{asked}: the history", found, implied=f"a list of {steps} floats")
         return False
     see.fact(f"{asked}: first total", history[0], rtol=1e-5)
     see.fact(f"{asked}: second total", history[1], rtol=1e-4)
-    see.fact(f"{asked}: totals", np.array(history), rtol=2e-3)
     if not is_tensor(picture) or picture.shape != content.shape:
         see.fact(f"{asked}: the picture", describe(picture), implied=f"a tensor {tuple(content.shape)}")
         return False
@@ -719,51 +1032,81 @@ def _observe_run(asked, parts, content, steps, see) -> bool:
     low, high = float(colors.min()), float(colors.max())
     inside = "between black and white" if low > -1e-5 and high < 1 + 1e-5 else f"from {low:.2f} to {high:.2f}, 0 is black and 1 white"
     see.fact(f"{asked}: its colors", inside, implied="between black and white")
-    see.fact(f"{asked}: the picture", picture.detach(), rtol=1e-2, atol=1e-2)
+    see.fact(f"{asked}: totals", np.array(history), rtol=1e-4, atol=1e-3)
+    see.fact(f"{asked}: the picture", picture.detach(), rtol=1e-5, atol=2e-3)
     return True
 
 
-def _stylize(swapped: bool = False, stepping: bool = True, clamp: bool = True, freeze: bool = True, after: bool = False,
-             network: bool = False, unclamped_by: str = ""):
+def _to_colors(target, content):
+    lo, hi = ((c - _row(MEAN, content)) / _row(STD, content) for c in (0.0, 1.0))
+    target.copy_(target.clamp(lo, hi))
+
+
+def _stylize(weigh=lambda a, b, alpha, beta: alpha * a + beta * b, gap=lambda f, g: (f - g).square().mean(),
+             optimizer=lambda pictures, lr: _adam(pictures, lr), stepping: bool = True, clamp=_to_colors, at_end=None, grads: bool = False,
+             after: bool = False, network: bool = False, of_content: bool = False, everywhere: bool = False, renew: bool = False,
+             kept=lambda total, style: total, start=lambda content: _reference_target(content)):
     """An answer with a right course and one fault."""
     def stylize(content, style, model, layers, style_weights, content_layer, alpha=1.0, beta=1e3, steps=30, lr=0.05):
         import torch
 
         with torch.no_grad():
-            aim = features_of(content, model, layers)[content_layer]
-            grams = {name: gram_of(f) for name, f in features_of(style, model, layers).items()}
-        target = _reference_target(content)
-        lo, hi = ((c - _row(MEAN, content)) / _row(STD, content) for c in (0.0, 1.0))
-        history = []
+            aims = features_of(content, model, layers)
+            grams = {name: gram_of(f) for name, f in (aims if of_content else features_of(style, model, layers)).items()}
+        target, history = start(content), []
 
-        def total():
+        def losses():
             found = features_of(target, model, layers)
-            a, b = (found[content_layer] - aim).square().mean(), style_of(found, grams, style_weights)
-            return beta * a + alpha * b if swapped else alpha * a + beta * b
+            a = sum(gap(found[name], aims[name]) for name in (aims if everywhere else [content_layer]))
+            b = style_of(found, grams, style_weights)
+            return weigh(a, b, alpha, beta), b
 
-        if network:  # it is the network that is trained
-            optimizer = torch.optim.Adam(model.parameters(), lr=lr * 1e-3)
-        else:
-            optimizer = torch.optim.Adam([target], lr=lr)
+        steps_of = optimizer(model.parameters() if network else [target], lr * 1e-3 if network else lr)
         for _ in range(steps):
-            loss = total()
+            total, b = losses()
             if not after:
-                history.append(loss.item())
-            if freeze and not network:
-                target.grad, = torch.autograd.grad(loss, [target])
+                history.append(kept(total, b).item())
+            if grads or network:
+                steps_of.zero_grad()
+                total.backward()
             else:
-                optimizer.zero_grad()
-                loss.backward()
+                target.grad, = torch.autograd.grad(total, [target])
             if stepping:
-                optimizer.step()
-            if clamp:
-                with torch.no_grad():
-                    target.copy_(target.clamp(lo, hi) if unclamped_by != "numbers" else target.clamp(0, 1))
-            if after:
-                with torch.no_grad():
-                    history.append(total().item())
+                steps_of.step()
+            with torch.no_grad():
+                if clamp is not None:
+                    clamp(target, content)
+                if after:
+                    history.append(losses()[0].item())
+            if renew:
+                target = target.detach().clone().requires_grad_()
+        if at_end is not None:
+            with torch.no_grad():
+                at_end(target, content)
         return target.detach(), history
     return stylize
+
+
+def _adam(pictures, lr):
+    import torch
+
+    return torch.optim.Adam(pictures, lr=lr)
+
+
+def _sgd(pictures, lr):
+    import torch
+
+    return torch.optim.SGD(pictures, lr=lr)
+
+
+def _all_equal(facts) -> bool:
+    totals = facts[f"{_FIRST}: totals"]
+    return np.ptp(totals) == 0 and totals[0] != 0
+
+
+def _still_from_the_second_on(facts) -> bool:
+    totals = facts[f"{_FIRST}: totals"]
+    return np.ptp(totals[1:]) == 0 and totals[0] != totals[1]
 
 
 def _reference_stylize(content, style, model, layers, style_weights, content_layer, alpha=1.0, beta=1e3, steps=30, lr=0.05):
@@ -796,20 +1139,43 @@ stylize = Exercise(
     seconds=30.0,
     parameters=("content", "style", "model", "layers", "style_weights", "content_layer", "alpha", "beta", "steps", "lr"),
     mistakes=[
-        Mistake("All totals are equal: the picture never moves. Is optimizer.step() missing?", _stylize(stepping=False),
-                when=lambda facts: np.ptp(facts[f"{_FIRST}: totals"]) == 0),
+        Mistake("All totals are equal: the picture never moves. Is optimizer.step() missing?", _stylize(stepping=False), when=_all_equal),
+        Mistake("The total stands still from the second step on: the name `target` points to a new tensor, and the optimizer changes the old "
+                "one. Clamp in place: `clamp_` under no_grad.", _stylize(renew=True), when=_still_from_the_second_on),
+        Mistake("All totals are 0: the Gram matrices that you aim at are those of the content. Take them from the style.",
+                _stylize(of_content=True), when=lambda facts: not facts[f"{_FIRST}: totals"].any()),
         Mistake("α and β are swapped: at the start the content term is 0, so the first total is β times the style loss.",
-                _stylize(swapped=True)),
-        Mistake("Some colors are darker than black or brighter than white. Clamp after each step.", _stylize(clamp=False),
-                when=lambda facts: any("0 is black" in str(v) for v in facts.values())),
-        Mistake("You clamp to 0..1. The target is normalized: black is (0 - mean) / std, white (1 - mean) / std.",
-                _stylize(unclamped_by="numbers")),
+                _stylize(weigh=lambda a, b, alpha, beta: beta * a + alpha * b)),
+        Mistake("α and β are left out: the total is alpha * content + beta * style.", _stylize(weigh=lambda a, b, alpha, beta: a + b)),
+        Mistake("β is left out: the total is alpha * content + beta * style.", _stylize(weigh=lambda a, b, alpha, beta: alpha * a + b)),
+        Mistake("α is left out: the total is alpha * content + beta * style.", _stylize(weigh=lambda a, b, alpha, beta: a + beta * b)),
+        Mistake("The history holds the style loss alone. Asked is the total.", _stylize(kept=lambda total, style: style)),
+        Mistake("The history holds the totals after the updates. The first entry is the start.", _stylize(after=True)),
+        Mistake("The content loss is a sum over the features. Asked is the mean.", _stylize(gap=lambda f, g: (f - g).square().sum())),
+        Mistake("The content loss is half a sum, as in the first paper. Asked is the mean.",
+                _stylize(gap=lambda f, g: (f - g).square().sum() / 2)),
+        Mistake("The content loss is divided by the mean square of the features. Here it is the plain mean squared difference; the "
+                "normalization comes in with alpha.", _stylize(gap=lambda f, g: (f - g).square().mean() / g.square().mean())),
+        Mistake("The content loss counts every layer. Only `content_layer` belongs to it.", _stylize(everywhere=True)),
+        Mistake("The rate is fixed: hand `lr` to the optimizer.", _stylize(optimizer=lambda pictures, lr: _adam(pictures, 0.05))),
+        Mistake("These are steps of plain gradient descent. Asked is Adam.", _stylize(optimizer=_sgd)),
         Mistake("The network was trained: its weights changed, the picture did not. Only the target goes into the optimizer.",
                 _stylize(network=True), when=lambda facts: any(v == "its weights changed" for v in facts.values())),
         Mistake("backward() also fills the .grad of every weight that is not frozen. Ask for one gradient: "
-                "torch.autograd.grad(total, [target]).", _stylize(freeze=False),
+                "torch.autograd.grad(total, [target]).", _stylize(grads=True),
                 when=lambda facts: any("the .grad" in str(v) for v in facts.values())),
-        Mistake("The history holds the totals after the updates. The first entry is the start.", _stylize(after=True)),
+        Mistake("You clamp to 0..1. The target is normalized: black is (0 - mean) / std, white (1 - mean) / std.",
+                _stylize(clamp=lambda target, content: target.copy_(target.clamp(0, 1)))),
+        Mistake("You clamp to the smallest and the largest number of the content. Black and white do not depend on the picture: "
+                "(0 - mean) / std and (1 - mean) / std.",
+                _stylize(clamp=lambda target, content: target.copy_(target.clamp(content.min(), content.max())))),
+        Mistake("You clamp once, at the end. Asked is a clamp after each step: the next loss is that of colors one can see.",
+                _stylize(clamp=None, at_end=_to_colors)),
+        Mistake("Some colors are darker than black or brighter than white. Clamp after each step.", _stylize(clamp=None),
+                when=lambda facts: any("0 is black" in str(v) for v in facts.values())),
+        Mistake("With style = content the first total must be 0, and yours is not: either the picture does not start as a copy of the "
+                "content, or there is a term in the total that was not asked for.", _stylize(start=lambda content: _reference_target(content * 0)),
+                when=lambda facts: facts["style = content: first total"] > 1e-6),
     ],
     hints=[
         "What goes into the optimizer? One tensor.",
@@ -836,7 +1202,7 @@ quiz = Quiz("13", [
               ("64 × 64, then 128 × 128.", "The number of maps does not depend on the picture."),
               ("64 × 100 × 80.", "That is the size of the features themselves.")]),
     Question("α/β = 1e-4 in place of 1e-1. What do you get?",
-             ("More style.", "Β, the weight of style, is 1,000 times larger against α."),
+             ("More style.", "Against α, the weight β of style is 1,000 times larger."),
              [("More content.", "You read the ratio upside down: α weighs content, and it got smaller."),
               ("The same picture: only the scale of the loss differs.", "Only if both were multiplied by one number."),
               ("A network that learns faster.", "Nothing is trained here.")]),
@@ -1036,21 +1402,58 @@ def _row_of(pictures: Mapping[str, object], width: float = 2.3, columns: int = 0
         ax.set_axis_off()
     for ax, (title, array) in zip(axes.flat, arrays.items(), strict=False):
         ax.imshow(array, cmap="gray", interpolation="nearest")
-        ax.set_title(title, fontsize=11)
+        ax.set_title(title, fontsize=min(11, 120 * width / len(title)))  # a long title must not run into its neighbor's
     return fig
+
+
+def _show_row(fig, alt: str) -> None:
+    """Photographs need all 256 colors; the committed notebooks, with seventeen figures, must do with fewer."""
+    plots.show(fig, alt=alt, dpi=72, colors=32 if os.environ.get("COURSE_PUBLISH") == "1" else 256)
 
 
 def show_pictures(pictures: Mapping[str, object], alt: str, width: float = 2.3, columns: int = 0) -> None:
     """Pictures side by side. Args: title -> normalized tensor (1, 3, H, W) or array; alt, what is to be seen."""
-    plots.show(_row_of(pictures, width, columns), alt=alt, dpi=72, colors=36)
+    _show_row(_row_of(pictures, width, columns), alt)
+
+
+def show_goal(content: np.ndarray, style: np.ndarray, evaluations: int = 100) -> None:
+    """What the lesson is after: content, style, and a target painted by the functions of this module.
+
+    Args: two pictures (H, W, 3) of 0..255.
+    """
+    import torch
+
+    from helpers.models import load_backbone
+
+    tiny = load_backbone("tiny")
+    network = tiny.features.to(devices.device()).requires_grad_(False)
+    layers = layers_named(tiny.layer_names, [*STYLE_WEIGHTS, CONTENT_LAYER])
+
+    def features(picture):
+        colors = torch.tensor(picture / 255, dtype=torch.float32, device=devices.device()).permute(2, 0, 1)
+        normalized = ((colors - _row(MEAN, colors)) / _row(STD, colors))[None]
+        return normalized, features_of(normalized, network, layers)
+
+    start, wanted = features(content)
+    grams = {name: gram_of(f) for name, f in features(style)[1].items()}
+    weights = {name: 1 / (len(STYLE_WEIGHTS) * style_of(wanted, grams, {name: 1.0}).item()) for name in STYLE_WEIGHTS}
+
+    def terms(target):
+        found = features_of(target, network, layers)
+        gap = (found[CONTENT_LAYER] - wanted[CONTENT_LAYER]).square().mean() / wanted[CONTENT_LAYER].square().mean()
+        return gap, style_of(found, grams, weights)
+
+    painted = optimize(terms, start, evaluations=evaluations).picture
+    show_pictures({"content": content, "style": style, "target": painted}, width=3,
+                  alt="Content, style, and a target: what is there comes from the first, strokes and colors from the second. Your own "
+                      "code will paint such a picture.")
 
 
 def show_strip(run: Run, alt: str = "") -> None:
     """How the picture changed. Args: a Run made with ``keep``."""
     pictures = {("start" if n == 0 else f"{n} evaluations"): picture for n, picture in run.strip.items()}
-    plots.show(_row_of(pictures, width=2.1), dpi=72, colors=40,
-               alt=alt or f"The picture at the start and after {', '.join(str(n) for n in run.strip if n)} evaluations: first "
-                          "grain and colors of the style, then strokes; the content stays.")
+    _show_row(_row_of(pictures, width=2.1), alt or f"The picture at the start and after {', '.join(str(n) for n in run.strip if n)} "
+                                                   "evaluations: first grain and colors of the style, then strokes; the content stays.")
 
 
 def show_layout() -> None:
@@ -1135,11 +1538,11 @@ def show_terms(raw: Mapping[str, float]) -> None:
     fig, ax = plots.figure(size=(7, 2.7))
     bars = ax.barh(list(raw), list(raw.values()), color=plots.GREEN, height=0.6)
     ax.bar_label(bars, [f"{v:.3g}" for v in raw.values()], padding=4)
-    ax.set(xscale="log", xlabel="weighted style term at the start (logarithmic)", xlim=(min(raw.values()) / 3, max(raw.values()) * 4))
+    ax.set(xscale="log", xlabel="raw style term at the start, with its weight (logarithmic)", xlim=(min(raw.values()) / 3, max(raw.values()) * 4))
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     big, small = max(raw, key=raw.get), min(raw, key=raw.get)
-    plots.show(fig, dpi=88, alt=f"Raw style terms of five layers: {big} has {raw[big]:.3g}, {small} only {raw[small]:.3g}, "
+    plots.show(fig, dpi=88, alt=f"Raw style terms of five layers, their weights included: {big} has {raw[big]:.3g}, {small} only {raw[small]:.3g}, "
                                 f"{raw[big] / raw[small]:,.0f} times less.")
 
 

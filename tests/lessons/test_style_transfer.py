@@ -278,6 +278,91 @@ def test_variants_of_mistakes_are_recognized():
     common.refused(lesson.stylize, with_backward, saying="torch.autograd.grad")
 
 
+def test_a_second_fault_does_not_hide_the_first():
+    def divided(features):  # and no ValueError for a batch
+        f = features.flatten(2)[0]
+        return f @ f.T / f.numel()
+
+    def dealt_out(features):
+        f = features.reshape(-1, features.shape[1])
+        return f.T @ f
+
+    def forgotten(content, noise=0.0, generator=None):  # the strides of the content too
+        return content.detach().clone() + noise * torch.randn(content.shape, generator=generator, dtype=content.dtype)
+
+    def from_the_front(image):  # fails for fewer axes
+        return (image[:, 1:] - image[:, :-1]).pow(2).mean() + (image[:, :, 1:] - image[:, :, :-1]).pow(2).mean()
+
+    common.refused(lesson.gram_matrix, divided, saying="Divided by C·H·W")
+    common.refused(lesson.gram_matrix, dealt_out, saying="deals the values out anew")
+    common.refused(lesson.new_target, forgotten, saying="No gradient is asked for")
+    common.refused(lesson.total_variation, from_the_front, saying="You compare colors")
+
+
+def test_answers_that_are_right_in_the_easy_cases_only():
+    def in_steps_of_two(features):
+        names, block, start = {}, 1, 0
+        for index, layer in enumerate(features):
+            if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+                block, start = block + 1, index + 1
+            elif isinstance(layer, nn.Conv2d):
+                names[index] = f"conv{block}_{1 + (index - start) // 2}"
+        return names
+
+    def squeezed(tensor):
+        return _convert_in_numpy(tensor)[0] if tensor.shape[2] == 1 else _convert_in_numpy(tensor)
+
+    def with_one_map(features):
+        f = _gram_by_einsum(features)  # ValueError for a batch
+        return features.squeeze() @ features.squeeze().T if features.shape[1] == 1 else f
+
+    common.refused(lesson.vgg_layer_names, in_steps_of_two, saying="steps of two")
+    common.refused(lesson.im_convert, squeezed, saying="squeeze(0)")
+    common.refused(lesson.gram_matrix, with_one_map, saying="squeeze(0)")
+
+
+@pytest.mark.parametrize(("act", "saying"), [
+    (lambda model: model.train(), "training and eval"),
+    (lambda model: model.requires_grad_(False), "requires_grad of its weights changed"),
+    (lambda model: setattr(model[1], "inplace", False), "keep clones"),
+    (lambda model: model[0].register_forward_hook(lambda *args: None), "handle.remove()"),
+    (lambda model: model.__setitem__(1, nn.ReLU()), "its modules are others"),
+], ids=["mode", "frozen", "inplace", "hook", "module"])
+def test_looking_leaves_the_network_alone(act, saying):
+    def look(image, model, layers):
+        act(model)
+        return _features_by_parts(image, model, layers)
+
+    common.refused(lesson.get_features, look, saying=saying)
+
+
+def test_a_copy_of_the_image_is_no_missing_return():
+    def copied(image, model, layers):
+        return _features_by_parts(image.detach().clone().requires_grad_(), model, layers)
+
+    assert "`return`" not in common.refused(lesson.get_features, copied, saying="gradients reach the copy")
+
+
+def test_messages_say_nothing_false():
+    def clamped(content, noise=0.0, generator=None):
+        return _target_as_parameter(content, noise, generator).detach().clamp(0, 1).requires_grad_()
+
+    def one_number(content, noise=0.0, generator=None):
+        z = torch.randn(1, generator=generator, dtype=content.dtype).to(content.device)
+        return (content.detach() + noise * z).contiguous().requires_grad_()
+
+    def switched_off(tensor):
+        return _convert_in_numpy(tensor.detach_())
+
+    def noisy_start(*args, **kwargs):
+        return _stylize_channel_by_channel(args[0] + 0.3 * torch.randn_like(args[0]), *args[1:], **kwargs)
+
+    common.refused(lesson.new_target, clamped, saying="Clamped to 0..1")
+    common.refused(lesson.new_target, one_number, saying="A single random number")
+    common.refused(lesson.im_convert, switched_off, saying="lost its gradient")
+    assert "step()" not in common.refused(lesson.stylize, noisy_start)
+
+
 def test_odd_answers_to_a_new_target():
     common.refused(lesson.new_target, ..., outcome="not attempted")
     common.refused(lesson.new_target, lambda content, noise=0.0, generator=None: None, saying="None")
@@ -295,7 +380,12 @@ def test_odd_histories():
         picture, history = _stylize_channel_by_channel(*args, **kwargs)
         return picture, history[1:]
 
-    common.refused(lesson.stylize, tensors, saying="tensors")
+    def pairs(*args, **kwargs):
+        picture, history = _stylize_channel_by_channel(*args, **kwargs)
+        return picture, [(v, 0.0) for v in history]
+
+    assert "graph" not in common.refused(lesson.stylize, tensors, saying="tensors")
+    common.refused(lesson.stylize, pairs, saying="a list of 30, the first of them (")
     common.refused(lesson.stylize, short, saying="29 values")
     common.refused(lesson.stylize, lambda *args, **kwargs: _stylize_channel_by_channel(*args, **kwargs)[0])
 
@@ -403,6 +493,33 @@ def test_the_script_paints_and_reports(tmp_path, monkeypatch, capsys):
     assert Image.open(saved).size == (48, 36)
     arguments = ["--side", "32", "--steps", "5", "--fall", "1e9", "--raw", "--style", str(saved), "--save", str(saved)]
     assert train_style.main(arguments) == 1
+
+
+# ---------------------------------------------------------------------------------------------- figures
+
+@pytest.mark.parametrize(("published", "most"), [("1", 32), ("", 256)])
+def test_committed_pictures_have_few_colors_and_a_students_all(published, most, monkeypatch):
+    seen = []
+    monkeypatch.setenv("COURSE_PUBLISH", published)
+    monkeypatch.setattr(lesson.plots, "show", lambda fig, **options: seen.append(options["colors"]))
+    lesson.show_pictures({"a cup": paintings.cup()}, alt="A cup.")
+    assert seen == [most]
+
+
+def test_the_goal_is_painted(monkeypatch):
+    shown = []
+    monkeypatch.setattr(lesson, "show_pictures", lambda pictures, **options: shown.append(pictures))
+    content, style = (lesson.scaled(picture, 48) for picture in (paintings.cup(), paintings.waves()))
+    lesson.show_goal(content, style, evaluations=10)
+    (pictures,) = shown
+    assert list(pictures) == ["content", "style", "target"]
+    painted = lesson.as_colors(pictures["target"])
+    assert painted.shape == content.shape and 0.01 < np.abs(painted - content / 255).mean() < 0.3
+
+
+def test_a_long_title_becomes_smaller():
+    short, long = (lesson._row_of({title: paintings.cup()}, width=1.9) for title in ("wave", "the_shipwreck_of_the_minotaur"))
+    assert long.axes[0].title.get_fontsize() < short.axes[0].title.get_fontsize() == 11
 
 
 # ---------------------------------------------------------------------------------------------- uploads
