@@ -36,7 +36,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,7 @@ class _Fact:
     asked: str = ""           # how a message names what was tried; the label, if empty
     implied: Any = None       # the engine's own facts carry the expected value with them
     parts: Sequence[str] = ()  # what the values of a tuple are called
+    returned: bool = False     # it came back from a call, so where it is None a `return` may be missing
 
 
 class _Stop(BaseException):
@@ -160,7 +161,7 @@ class Observer:
         except (SystemExit, GeneratorExit, guard.TimeUp) as problem:
             self._stop(label, problem)
         if record or result is None:
-            self.facts[label] = _Fact(snapshot(result), rtol, atol, parts=parts)
+            self.facts[label] = _Fact(snapshot(result), rtol, atol, parts=parts, returned=True)
             if not record:
                 self.facts[label].implied = asks
         if not changes_inputs:
@@ -584,13 +585,15 @@ class Exercise:
                     return label, Difference("no exception", describe(fact.value))
                 raise AssertionError(f"{self.title}: the check has no expected value for the fact {label!r}")
             found = difference(expected[label].value, fact.value, *self._tolerance(expected[label], fact))
+            if found and fact.value is None and not fact.returned:
+                found = replace(found, likely="")
             if found:
                 return label, _with_names(found, fact.parts)
         missing = [label for label, fact in expected.items() if label not in seen.facts and fact.implied is None]
         if missing or seen.unfinished:
             label = missing[0] if missing else self.name
             problem = seen.unfinished.problem if seen.unfinished else None
-            got = f"{type(problem).__name__}: {problem}" if problem else "nothing"
+            got = f"something the check could not go on with ({type(problem).__name__}: {problem})" if problem else "nothing"
             if label in expected:
                 return label, Difference(describe(expected[label].value), got)
             return label, Difference("an answer", got)
@@ -683,7 +686,7 @@ _ADVICE = {
 
 
 def _implied_hint(fact: _Fact) -> str:
-    if fact.value is None:
+    if fact.value is None and fact.returned:
         return "Is a `return` missing?"
     if "in place" in str(fact.value):
         return "Make a copy first, or compute a new array: `w + step` instead of `w += step`."

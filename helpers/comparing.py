@@ -89,10 +89,21 @@ def describe(value: object, limit: int = 8) -> str:
         return "a generator"
     if isinstance(value, collections.abc.Coroutine):
         return "a coroutine"
-    if callable(value):
-        return f"the function {getattr(value, '__name__', type(value).__name__)}"
-    name = type(value).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    if _is_module(value):  # one can call it, but it is no function
+        library = "nn." if type(value).__module__.startswith("torch.nn.") else ""
+        return _with_article(library + type(value).__name__)
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    return _with_article(type(value).__name__)
+
+
+def _is_module(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' or name.startswith('nn.') else 'a'} {name}"
 
 
 def _number(value, digits: int = 6) -> str:
@@ -287,20 +298,21 @@ def _pattern(asked: np.ndarray, got: np.ndarray, rtol: float) -> str:
     a, g = np.asarray(asked, float), np.asarray(got, float)
     if not (np.isfinite(a).all() and np.isfinite(g).all()) or not np.abs(a).max(initial=0) > 0:
         return ""
-    scale = np.abs(a).max()
+    # A pattern has to explain nearly all of the deviation, whatever the tolerance: "every number" must be true.
+    enough = min(100 * rtol * np.abs(a).max(), 0.02 * np.abs(g - a).max())
 
-    def close(x, y):
-        return np.abs(x - y).max() <= 100 * rtol * scale
+    def explains(x):
+        return np.abs(g - x).max() <= enough
 
-    if close(g, -a):
+    if explains(-a):
         return "Every sign is the wrong way round."
-    if a.ndim == 2 and a.shape[0] == a.shape[1] and close(g, a.T):
+    if a.ndim == 2 and a.shape[0] == a.shape[1] and explains(a.T):
         return "Rows and columns are swapped: transpose."
     if a.size > 2:  # two numbers are off by the same amount too easily
         factor = float((g * a).sum() / (a * a).sum())
-        if abs(factor) > 1e-6 and abs(factor - 1) > 1e-4 and close(g, factor * a):
+        if abs(factor) > 1e-6 and abs(factor - 1) > 1e-4 and explains(factor * a):
             return f"Every number is {factor:.4g} times what it should be."
         offset = float((g - a).mean())
-        if abs(offset) > 1e-6 * scale and close(g - offset, a):
+        if explains(a + offset):
             return f"Every number is off by the same {offset:.4g}."
     return ""

@@ -429,3 +429,27 @@ def test_warnings_of_background_cases_stay_quiet(recwarn):
     assert make().examine(lambda X, w, b: X @ w + b + 0 * np.log(np.zeros(len(X)) + 1)).outcome == PASSED
     make().examine(lambda X, w, b: np.log(np.zeros(len(X))))
     assert not recwarn.list
+
+
+def test_only_a_call_that_gives_none_lacks_its_return():
+    """A gradient that is None is no missing return."""
+    def observe(score, see):
+        see.call(score, X, W, 0.5)
+        see.fact("a gradient", getattr(score, "gradient", None))
+
+    def right(X, w, b):
+        return X @ w + b
+
+    right.gradient = np.array([1.0, 2.0, 0.5])
+    exercise = make(observe=observe, expected=right, mistakes=[])
+    assert "return" not in exercise.examine(lambda X, w, b: X @ w + b).text.split("next")[0]
+    assert "Is a `return` missing?" in exercise.examine(lambda X, w, b: None).text
+
+
+def test_when_the_check_can_not_go_on_it_says_that_and_not_that_this_came_back():
+    def observe(score, see):
+        first = see.call(score, X, W, 0.5, record=False, asks="an array")
+        see.fact("its last number", float(first.sum(0)))
+
+    text = make(observe=observe, expected=_loop, mistakes=[]).examine(lambda X, w, b: [1.0, 2.0]).text
+    assert "could not go on with" in text and "AttributeError" in text

@@ -88,3 +88,27 @@ def test_a_nan_may_come_from_a_root():
 def test_long_exceptions_are_cut():
     text = describe(Raised("RuntimeError", "Error(s) in loading:\n\t" + "size mismatch\n\t" * 100))
     assert len(text) < 270 and "\n" not in text and text.startswith("raises RuntimeError: Error(s) in loading: size mismatch")
+
+
+@pytest.mark.parametrize("rtol", [None, 1e-2, 0.1])
+def test_every_number_means_every_number(rtol):
+    """A pattern has to explain the deviation, not to fit because the tolerance is wide."""
+    asked = np.linspace(1.0, 3.0, 12)
+    few = asked.copy()
+    few[3] += 1.5
+    assert difference(asked, few, rtol).likely == ""
+    noise = asked + 0.5 * np.random.default_rng(0).standard_normal(12)
+    assert difference(asked, noise, rtol).likely == ""
+    assert "2 times" in difference(asked, 2 * asked, rtol).likely
+    assert "off by the same -1" in difference(asked, asked - 1, rtol).likely
+    assert "sign" in difference(asked, -asked, rtol).likely
+
+
+def test_a_module_is_no_function():
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):
+        pass
+
+    assert describe(torch.nn.LSTM(2, 3)) == "an nn.LSTM" and describe(Net()) == "a Net"
+    assert describe(len) == "the function len" and describe(lambda: 0) == "the function <lambda>"
