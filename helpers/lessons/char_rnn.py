@@ -17,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,7 +55,17 @@ def _numbers(*shape: int, seed: int, scale: float = 1.0):
 def _raised(facts: dict, *words: str) -> bool:
     """Whether the last fact is an exception with all these words in its text."""
     last = list(facts.values())[-1]
-    return isinstance(last, Raised) and all(word in f"{last.name} {last.text}" for word in words)
+    return isinstance(last, Raised) and all(word in f"{last.kind} {last.text}" for word in words)
+
+
+def _last_case(facts: dict) -> str:
+    """What was tried last, where the observation ended early."""
+    return list(facts)[-1]
+
+
+def _some_fact(facts: dict, ending: str, holds: Callable[[Any], bool]) -> bool:
+    """Whether a fact whose label ends like this has such a value."""
+    return any(label.endswith(ending) and holds(value) for label, value in facts.items())
 
 
 # ---------------------------------------------------------------------------------------------- 15.1 encode_text
@@ -63,10 +73,13 @@ def _raised(facts: dict, *words: str) -> bool:
 _ENCODE_PARTS = ("the alphabet", "the codes")
 
 
+_TEXTS = {"encode_text('banana!')": "banana!", "encode_text('to be\\nor not to be')": "to be\nor not to be",
+          f"a text of {len(PROSE)} characters with capitals, line ends, \u00c9 and \u00e4": PROSE}
+
+
 def _observe_encode(encode_text, see):
-    for text, label in (("banana!", "'banana!'"), ("to be\nor not to be", "'to be\\nor not to be'"),
-                        (PROSE, f"a text of {len(PROSE)} characters with capitals, line ends, \u00c9 and \u00e4")):
-        see.call(encode_text, text, label=f"encode_text({label})" if label.startswith("'") else label, parts=_ENCODE_PARTS)
+    for label, text in _TEXTS.items():
+        see.call(encode_text, text, label=label, parts=_ENCODE_PARTS)
 
 
 def _reference_encode(text):
@@ -92,9 +105,23 @@ def _any_order(text):
     return sorted(set(text), key=lambda c: (ord(c) * 37 % 101, c))
 
 
-def _alphabet_is(facts: dict, holds: Callable[[str, list], bool]) -> bool:
-    found = next(iter(facts.values()))
-    return isinstance(found, tuple) and isinstance(found[0], list) and holds("banana!", found[0])
+def _some_alphabet_is(facts: dict, holds: Callable[[str, list], bool]) -> bool:
+    """Whether this is true of the alphabet of some text that was encoded."""
+    return any(isinstance(facts.get(label), tuple) and isinstance(facts[label][0], list) and holds(text, facts[label][0])
+               for label, text in _TEXTS.items())
+
+
+def _mixes_capitals(chars: list) -> bool:
+    small = [c.lower() for c in chars]
+    return set(chars) == set(PROSE) and small == sorted(small) and chars != sorted(chars)
+
+
+def _encode_words(text):
+    return _reference_encode(text.split())
+
+
+def _encode_kept(keeps: Callable[[str], bool]):
+    return lambda text: _reference_encode([c for c in text if keeps(c)])
 
 
 encode_text = Exercise(
@@ -110,12 +137,27 @@ encode_text = Exercise(
         Mistake("Your alphabet is sorted by how often a character occurs: another text, another order. Sort the characters themselves.",
                 _encode_with(lambda t: [c for c, _ in Counter(t).most_common()])),
         Mistake("The alphabet must be a list of characters: you return one string.", _encode_with(lambda t: sorted(set(t)), finish="".join)),
+        Mistake("Your codes are those of Unicode (ord). Here a code is a place in the alphabet: 0, 1, 2, ...",
+                lambda text: (sorted(set(text)), _codes([ord(c) for c in text]))),
+        Mistake("Your alphabet runs backward: sorted as it comes, without reverse.", _encode_with(lambda t: sorted(set(t), reverse=True))),
+        Mistake("Capitals and small letters are mixed in your alphabet: sort the characters as they are, without a key.",
+                _encode_with(lambda t: sorted(set(t), key=lambda c: (c.lower(), c))), when=lambda facts: _mixes_capitals(facts[list(_TEXTS)[-1]][0])),
+        Mistake("Capitals became small letters. They are characters of their own: chars[code] must give back the very text.",
+                lambda text: _reference_encode(text.lower())),
+        Mistake("The other way round, please: first the alphabet, then the codes.", lambda text: _reference_encode(text)[::-1]),
+        Mistake("The alphabet must be a list of characters, so that chars[code] is one: you return the dictionary.",
+                lambda text: ({c: i for i, c in enumerate(sorted(set(text)))}, _reference_encode(text)[1])),
+        Mistake("Your codes are a NumPy array: torch.tensor or torch.from_numpy makes a tensor of them.",
+                lambda text: (_reference_encode(text)[0], _reference_encode(text)[1].numpy())),
+        Mistake("You cut the text into words. Here each character gets a code, the space and the line end too.", _encode_words),
+        Mistake("Characters are missing in your alphabet: the space, the line end, and each sign belong to it too.", _encode_kept(str.isalpha),
+                when=lambda facts: _some_alphabet_is(facts, lambda text, chars: set(chars) < set(text) and not set(chars) >= set(text.lower()))),
         Mistake("The characters repeat in your alphabet: each one stands in it once. Take the set of the text first.",
                 lambda text: (sorted(text), _reference_encode(text)[1]),
-                when=lambda facts: _alphabet_is(facts, lambda text, chars: len(chars) > len(set(text)))),
+                when=lambda facts: _some_alphabet_is(facts, lambda text, chars: len(chars) > len(set(text)))),
         Mistake("`set` alone has another order in every start of Python: a model that is saved today reads garbage tomorrow. Sort it.",
                 _encode_with(_any_order),
-                when=lambda facts: _alphabet_is(facts, lambda text, chars: set(chars) == set(text) and chars != sorted(chars))),
+                when=lambda facts: _some_alphabet_is(facts, lambda text, chars: set(chars) == set(text) and chars != sorted(chars))),
     ],
     hints=[
         "Alphabet first, then numbers.",
@@ -144,6 +186,31 @@ def _to_long(ids, n_labels):
     return _reference_one_hot(ids, n_labels).long()
 
 
+def _empty_one_hot(ids, n_labels):
+    import torch
+
+    return torch.zeros(*ids.shape, n_labels, device=ids.device)
+
+
+def _ones_of_all(ids, n_labels):
+    result = _empty_one_hot(ids, n_labels)
+    result[..., ids] = 1
+    return result
+
+
+def _first_axis_only(ids, n_labels):
+    result = _empty_one_hot(ids[(slice(None),) + (0,) * (ids.ndim - 1)], n_labels)
+    for row, found in enumerate(ids):
+        result[row, found] = 1
+    return result
+
+
+def _ids_as_rows(ids, n_labels):
+    result = _empty_one_hot(ids, n_labels)
+    result[ids] = 1
+    return result
+
+
 one_hot_encode = Exercise(
     "15.2", "one_hot_encode",
     observe=_observe_one_hot,
@@ -158,6 +225,18 @@ one_hot_encode = Exercise(
                 lambda ids, n_labels: _reference_one_hot(ids, n_labels).movedim(-1, 0)),
         Mistake("The ones are one place too far to the right: id 0 is the first column.",
                 lambda ids, n_labels: _reference_one_hot((ids + 1) % n_labels, n_labels)),
+        Mistake("The ones are one place too far to the left: ids count from 0, so nothing is taken off.",
+                lambda ids, n_labels: _reference_one_hot((ids - 1) % n_labels, n_labels)),
+        Mistake("One column too many: the ids are 0 to n_labels - 1, that is n_labels in all.",
+                lambda ids, n_labels: _reference_one_hot(ids, n_labels + 1)),
+        Mistake("There is no 1 in it: `scatter` leaves its tensor as it is and returns a new one; `scatter_` writes into it.",
+                lambda ids, n_labels: 0 * _reference_one_hot(ids, n_labels)),
+        Mistake("Each row has got the ones of all ids: each id writes into its own row only.", _ones_of_all),
+        Mistake("You go through the first axis only, and one row gets the ones of several ids: each id has a row of its own, whatever "
+                "the shape.", _first_axis_only),
+        Mistake("That is a NumPy array: the network wants a tensor.", lambda ids, n_labels: _reference_one_hot(ids, n_labels).numpy()),
+        Mistake("`result[ids] = 1` takes the ids for rows. They are columns, one for each row: `torch.eye(n_labels)[ids]`, `scatter_`, "
+                "or F.one_hot.", _ids_as_rows, when=lambda facts: _raised(facts, "IndexError", "out of bounds for dimension 0")),
     ],
     hints=[
         "One 1 per row.",
@@ -209,12 +288,43 @@ def _observe_entropy(ngram_entropy, see):
             see.fact(name, _as_conditional(found, text, order), rtol=1e-6, atol=1e-6)
 
 
-def _entropy_with(step: int = 1, log=math.log, contexts=lambda text, order, windows: Counter(w[:-1] for w in windows), finish=lambda h: h):
+def _entropy_with(step: int = 1, log=math.log, contexts=None, finish=lambda h: h, key=lambda w: w[:-1]):
+    """``key(window)`` is what its count is divided by the count of; ``contexts`` counts it in another way."""
     def ngram_entropy(text, order):
         windows = [text[i:i + order] for i in range(0, len(text) - order + 1, step)]
-        counts, context = Counter(windows), contexts(text, order, windows)
-        return finish(-sum(n / len(windows) * log(n / context[w[:-1]]) for w, n in counts.items()))
+        counts, context = Counter(windows), contexts(text, order, windows) if contexts else Counter(map(key, windows))
+        return finish(-sum(n / len(windows) * log(n / context[key(w)]) for w, n in counts.items()))
     return ngram_entropy
+
+
+def _windows(text: str, order: int) -> int:
+    return len(text) - order + 1
+
+
+def _over_contexts(text: str, order: int) -> float:
+    """The sum of the entropies of what follows each context."""
+    windows = Counter(text[i:i + order] for i in range(_windows(text, order)))
+    context: Counter = Counter()
+    for w, n in windows.items():
+        context[w[:-1]] += n
+    return -sum(n / context[w[:-1]] * math.log(n / context[w[:-1]]) for w, n in windows.items())
+
+
+def _smoothed(text: str, order: int) -> float:
+    windows = Counter(text[i:i + order] for i in range(_windows(text, order)))
+    context: Counter = Counter()
+    for w, n in windows.items():
+        context[w[:-1]] += n
+    V, total = len(set(text)), _windows(text, order)
+    return -sum(n / total * math.log((n + 1) / (context[w[:-1]] + V)) for w, n in windows.items())
+
+
+def _unweighted(text: str, order: int) -> float:
+    windows = Counter(text[i:i + order] for i in range(len(text) - order + 1))
+    context: Counter = Counter()
+    for w, n in windows.items():
+        context[w[:-1]] += n
+    return -sum(math.log(n / context[w[:-1]]) for w, n in windows.items()) / len(windows)
 
 
 def _all_contexts(text, order, windows):
@@ -237,8 +347,32 @@ ngram_entropy = Exercise(
         Mistake("Your contexts count the end of the text too, which nothing follows: count the contexts of the windows only.",
                 _entropy_with(contexts=_all_contexts)),
         Mistake("The sign: a logarithm of a probability is negative, the entropy is not.", _entropy_with(finish=lambda h: -h)),
-        Mistake("Every window weighs the same in your mean, however often it occurs: weigh with n / total.",
-                lambda text, order: _unweighted(text, order)),
+        Mistake("Every window weighs the same in your mean, however often it occurs: weigh with n / total.", _unweighted),
+        Mistake("Your window is one character too long: of its `order` characters, the last is predicted and order - 1 are known.",
+                lambda text, order: conditional_entropy(text, order + 1)),
+        Mistake("That is the perplexity, e to the entropy: return the entropy itself.",
+                lambda text, order: math.exp(conditional_entropy(text, order))),
+        Mistake("The last window is missing: there are len(text) - order + 1 of them.",
+                lambda text, order: conditional_entropy(text[:-1], order)),
+        Mistake("That is the sum over all windows: the mean is asked for.", lambda text, order: conditional_entropy(text, order) * _windows(text, order)),
+        Mistake("You divide by len(text), but there are only len(text) - order + 1 windows.",
+                lambda text, order: conditional_entropy(text, order) * _windows(text, order) / len(text)),
+        Mistake("That is the entropy of whole windows, divided by their length. Asked is the surprise at the last character only: divide "
+                "each count by that of its context.", lambda text, order: _joint_entropy(text, order) / order),
+        Mistake("Each context weighs the same in your mean, however often it occurs: the mean goes over all windows of the text.",
+                lambda text, order: _over_contexts(text, order) / len({text[i:i + order - 1] for i in range(_windows(text, order))})),
+        Mistake("Your weights are p(last | context): they sum to 1 for each context, not in all. Weigh each window with n / total.",
+                lambda text, order: _over_contexts(text, order)),
+        Mistake("`order` has no effect: that is the entropy of single characters.", lambda text, order: conditional_entropy(text, 1)),
+        Mistake("You predict the first character of a window from those behind it: the context comes first, window[:-1].",
+                lambda text, order: conditional_entropy(text[::-1], order)),
+        Mistake("You divide by the count of the last character; divide by that of the context, the order - 1 characters before it.",
+                _entropy_with(key=lambda w: w[-1:]),
+                when=lambda facts: abs(facts["ngram_entropy('abracadabra', 1)"]) < 1e-9 < abs(facts["ngram_entropy('abracadabra', 2)"])),
+        Mistake("Your context is one character, whatever the order: it has order - 1.", _entropy_with(key=lambda w: w[:-1][-1:])),
+        Mistake("Your counts have something added to them (smoothing): here p is a plain share of the counts.", _smoothed),
+        Mistake("You round: return the number as it is.", lambda text, order: round(conditional_entropy(text, order), 4),
+                when=lambda facts: all(v == round(v, 4) for v in facts.values()) and any(v != round(v) for v in facts.values())),
     ],
     hints=[
         "How surprising is the next character, if one knows the last ones?",
@@ -246,14 +380,6 @@ ngram_entropy = Exercise(
         "`-sum(n / total * math.log(n / ...) for ... in ...)`.",
     ],
 )
-
-
-def _unweighted(text: str, order: int) -> float:
-    windows = Counter(text[i:i + order] for i in range(len(text) - order + 1))
-    context: Counter = Counter()
-    for w, n in windows.items():
-        context[w[:-1]] += n
-    return -sum(math.log(n / context[w[:-1]]) for w, n in windows.items()) / len(windows)
 
 
 # ---------------------------------------------------------------------------------------------- 15.4 get_batches
@@ -274,17 +400,38 @@ def _pairs(value) -> bool:
     return all(isinstance(p, tuple | list) and len(p) == 2 and all(is_tensor(t) for t in p) for p in value)
 
 
+def _kind_of_batch(value) -> str:
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return f"a pair of {describe(value[0])} and {describe(value[1])}"
+    return describe(value)
+
+
+_FIRST_BATCHES = "arr 1 to 13, batch_size 2, seq_length 3"
+
+
+def _first_batches(facts: dict, name: str, number: int) -> list | None:
+    """x or y of batch 1 or 2 of the text 1 to 13, as a list; None where there is none."""
+    found = facts.get(f"{_FIRST_BATCHES}: {name} of batch {number}")
+    return found.tolist() if is_tensor(found) else None
+
+
+def _counted(facts: dict, length: int) -> Any:
+    """How many batches came of a text of this length, 2 rows of 3 columns."""
+    return facts.get(f"arr of {length}, batch_size 2, seq_length 3: number of batches")
+
+
 def _observe_batches(get_batches, see):
     texts = ((13, 2, 3), (37, 4, 2), (41, 3, 5), (11, 2, 1), (6, 2, 3), (12, 2, 3), (18, 2, 3), (19, 2, 3))
     for length, B, T in texts:
         arr = _codes(list(range(1, length + 1)) if length == 13 else [(n * n + 3 * n) % 29 for n in range(length)])
-        label = f"arr of {length}, batch_size {B}, seq_length {T}" if length != 13 else "arr 1 to 13, batch_size 2, seq_length 3"
+        label = f"arr of {length}, batch_size {B}, seq_length {T}" if length != 13 else _FIRST_BATCHES
         got = see.call(_collected(get_batches), arr, B, T, label=label, record=False, asks="pairs (x, y)")
         see.fact(f"{label}: number of batches", len(got) if len(got) < _TOO_MANY else "no end")
         if len(got) >= _TOO_MANY:
             return
         if not _pairs(got):
-            see.fact(f"{label}: what each batch is", describe(got[0]), implied="a pair of tensors (x, y)")
+            see.fact(f"{label}: what each batch is", _kind_of_batch(next(p for p in got if not _pairs([p]))),
+                     implied="a pair of tensors (x, y)")
             return
         for n, (x, y) in enumerate(got, 1):
             see.fact(f"{label}: x of batch {n}", x)
@@ -366,13 +513,77 @@ def _one_too_many(arr, batch_size, seq_length):
         yield x[:, i:i + seq_length], y[:, i:i + seq_length]
 
 
+def _changed(change: Callable) -> Callable:
+    """The right batches, each pair changed: ``change(x, y)`` is what is yielded."""
+    def batches(arr, batch_size, seq_length):
+        return (change(x, y) for x, y in _reference_batches(arr, batch_size, seq_length))
+    return batches
+
+
+def _wraps_and_counts_all(arr, batch_size, seq_length):
+    """As many published notebooks do it: len(arr) // ..., and the row's own first column where the text ends."""
+    import torch
+
+    x, _ = _rows(arr, batch_size, seq_length, less=0)
+    y = torch.cat([x[:, 1:], x[:, :1]], 1)
+    for i in range(0, x.shape[1], seq_length):
+        yield x[:, i:i + seq_length], y[:, i:i + seq_length]
+
+
+def _with_targets(arr, batch_size, seq_length, targets: Callable):
+    """``targets(x, n)`` are those of all rows."""
+    x, n = _rows(arr, batch_size, seq_length)
+    y = targets(x, n)
+    for i in range(0, x.shape[1], seq_length):
+        yield x[:, i:i + seq_length], y[:, i:i + seq_length]
+
+
+def _rolls_all(arr, batch_size, seq_length):
+    return _with_targets(arr, batch_size, seq_length, lambda x, n: arr[:n].roll(-1).view(batch_size, -1))
+
+
+def _ends_with_0(arr, batch_size, seq_length):
+    import torch
+
+    return _with_targets(arr, batch_size, seq_length, lambda x, n: torch.cat([x[:, 1:], 0 * x[:, :1]], 1))
+
+
+def _all_but_the_last(arr, batch_size, seq_length):
+    found = list(_reference_batches(arr, batch_size, seq_length))
+    yield from found[:-1]
+
+
+def _long_rows(arr, batch_size, seq_length, whole: bool = False):
+    """Rows of (len(arr) - 1) // batch_size, which whole batches need not fill."""
+    columns = (len(arr) - 1) // batch_size
+    x, y = (a[:batch_size * columns].view(batch_size, -1) for a in (arr, arr[1:]))
+    for i in range(0, columns // seq_length * seq_length if whole else columns, seq_length):
+        yield x[:, i:i + seq_length], y[:, i:i + seq_length]
+
+
+def _every_window(arr, batch_size, seq_length):
+    for i in range(len(arr) - seq_length):
+        yield tuple(arr[k:k + seq_length].expand(batch_size, -1) for k in (i, i + 1))
+
+
+def _counts_the_last_one_in(facts: dict) -> bool:
+    """A text that ends with its last whole batch has no target for it: what happens then?"""
+    if _raised(facts, "invalid for input of size"):
+        return any(f"arr of {n}," in _last_case(facts) for n in (6, 12, 18))
+    return (_counted(facts, 6), _counted(facts, 12), _counted(facts, 18)) == (1, 2, 3)
+
+
 get_batches = Exercise(
     "15.4", "get_batches",
     observe=_observe_batches,
     expected=_reference_batches,
     mistakes=[
         Mistake("The last target of a row is the first character of that same row. The next character of the text is in the next row: "
-                "for 1 to 13, the last target of row 1 is 7, not 1.", _wraps),
+                "for 1 to 13, the last target of row 1 is 7, not 1.", _wraps,
+                when=lambda facts: _first_batches(facts, "y", 1) == [[2, 3, 4], [8, 9, 10]]
+                and [row[-1] for row in _first_batches(facts, "y", 2)] == [1, 7]),
+        Mistake("Two things. The last target of a row is the first character of that same row: the true one is in the next row. And a batch "
+                "is counted whose last target does not exist: (len(arr) - 1) // ...", _wraps_and_counts_all),
         Mistake("The last target of each batch is the batch's own first column. The true next character is in the next batch.",
                 _wraps_the_batch),
         Mistake("y equals x: a network that copies would be perfect, its loss near 0 and its text babble. y is one character further.",
@@ -381,11 +592,31 @@ get_batches = Exercise(
                 _columns),
         Mistake("Each batch is a new block of the text, so row 1 of the next batch does not continue row 1 of this one, and the carried "
                 "state belongs elsewhere. Cut the whole text in batch_size rows first.", _blocks),
-        Mistake("The window moves by one: it moves by seq_length, so that each character is read once.", _steps_by_one),
-        Mistake("The text is not trimmed: only whole batches fit into rows of equal length. Keep n = batches * batch_size * seq_length.",
-                _untrimmed, when=lambda facts: _raised(facts, "invalid for input of size")),
+        Mistake("The window moves by one: it moves by seq_length, so that each character is read once.", _steps_by_one,
+                when=lambda facts: _first_batches(facts, "x", 2) == [[2, 3, 4], [8, 9, 10]]),
+        Mistake("x and y have changed places: x is what is read, y comes one character later.", _changed(lambda x, y: (y, x))),
+        Mistake("batch_size and seq_length have changed places: batch_size is the number of rows.",
+                lambda arr, batch_size, seq_length: _reference_batches(arr, seq_length, batch_size)),
+        Mistake("The very last target is the first character of the text, as `roll` puts it there. Take y from arr[1:n + 1]: the text goes on.",
+                _rolls_all),
+        Mistake("The last target of each row is made up. It is in the text: take y from arr[1:n + 1], before you cut it into rows.",
+                _ends_with_0, when=lambda facts: _first_batches(facts, "y", 2)[0][:2] == [5, 6] and _first_batches(facts, "y", 2)[0][2] != 7),
+        Mistake("The last batch is missing: the windows begin at 0, seq_length, ... as long as a whole one fits.", _all_but_the_last),
+        Mistake("y is the last character only: each of the seq_length places has its own next character.", _changed(lambda x, y: (x, y[:, -1]))),
+        Mistake("All rows hold the same piece of the text. Cut the text into batch_size rows first.", _every_window),
+        Mistake("Your rows are longer than whole batches fill, so row 2 begins too late and the last batch is too narrow. A row has "
+                "batches * seq_length columns.", _long_rows),
+        Mistake("Your rows are longer than whole batches fill, so row 2 begins too late. A row has batches * seq_length columns.",
+                lambda *given: _long_rows(*given, whole=True)),
+        Mistake("What comes is no pair. `return x, y` ends everything after one batch: `yield x, y` hands over pair after pair.",
+                lambda arr, batch_size, seq_length: next(_reference_batches(arr, batch_size, seq_length), None) or iter(()),
+                when=lambda facts: _some_fact(facts, "what each batch is", lambda v: " tensor (" in v and "pair" not in v)),
+        Mistake("x and y must be tensors: slices of arr are.", _changed(lambda x, y: (x.tolist(), y.tolist())),
+                when=lambda facts: _some_fact(facts, "what each batch is", lambda v: v.startswith("a pair of"))),
         Mistake("You count a batch whose last target does not exist: keep one character for it, (len(arr) - 1) // ...", _one_too_many,
-                when=lambda facts: any("number of batches" in k and "of 12," in k and v == 2 for k, v in facts.items())),
+                when=lambda facts: _counts_the_last_one_in(facts)),
+        Mistake("The text is not trimmed: only whole batches fit into rows of equal length. Keep n = batches * batch_size * seq_length.",
+                _untrimmed, when=lambda facts: _raised(facts, "-1]' is invalid for input of size")),
     ],
     hints=[
         "Cut the text into batch_size long rows, then slide a window over all of them at once.",
@@ -397,7 +628,7 @@ get_batches = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 15.5 CharRNN
 
-_ALPHABET = list("\n !,adehlnorst\u00e4")
+_ALPHABET = list("tone\n shard\u00e4l,!")  # not sorted: a network keeps the order that it is given
 
 
 def _shape_text(net, chars) -> str:
@@ -408,9 +639,10 @@ def _shape_text(net, chars) -> str:
     wanted = {"embedding": nn.Embedding, "lstm": nn.LSTM, "dropout": nn.Dropout, "fc": nn.Linear}
     for name, kind in wanted.items():
         if not isinstance(found[name], kind):
-            return f"{name} is {describe(found[name])}"
-    if list(getattr(net, "chars", [])) != list(chars):
-        return f"chars is {describe(getattr(net, 'chars', None))}"
+            return f"{name} is {'missing' if found[name] is None else 'of the kind ' + type(found[name]).__name__}"
+    kept = list(getattr(net, "chars", []))
+    if kept != list(chars):
+        return "chars in another order" if sorted(map(str, kept)) == sorted(chars) else f"chars is {describe(getattr(net, 'chars', None))}"
     e, r, fc = found["embedding"], found["lstm"], found["fc"]
     return (f"embedding {e.num_embeddings} to {e.embedding_dim}, lstm {r.input_size} to {r.hidden_size}"
             f"{', both directions' if r.bidirectional else ''}, layers: {r.num_layers}, fc {fc.in_features} to {fc.out_features}")
@@ -479,10 +711,12 @@ def _observe_passes(net, asked, sizes, see) -> bool:
     x = _codes(np.random.default_rng(V).integers(0, V, (B, T)).tolist())
     with torch.no_grad():
         got = see.call(net, x, label=f"{asked}, x ({B}, {T}), no state", record=False, asks="scores and a state")
-        if not (isinstance(got, tuple) and len(got) == 2 and is_tensor(got[0]) and isinstance(got[1], tuple)
-                and all(map(is_tensor, got[1]))):
-            see.fact(f"{asked}, x ({B}, {T}): result", describe(got), implied="(scores, (h, c))")
+        if _result_text(got) != "(scores, (h, c))":
+            see.fact(f"{asked}, x ({B}, {T}): result", _result_text(got), implied="(scores, (h, c))")
             return False
+        again = net(x)
+        same = all(a.shape == b.shape and _alike(a, b) == "the same" for a, b in zip((got[0], *got[1]), (again[0], *again[1]), strict=True))
+        see.fact(f"{asked}: two passes in eval mode, no state", "the same" if same else "different", implied="the same")
         shapes = f"{tuple(got[0].shape)}, {', '.join(str(tuple(s.shape)) for s in got[1])}"
         wanted = f"({B}, {T}, {V}), ({layers}, {B}, {H}), ({layers}, {B}, {H})"
         other = x.clone()
@@ -502,10 +736,38 @@ def _observe_passes(net, asked, sizes, see) -> bool:
         net.train()
         torch.manual_seed(3)
         see.fact(f"{asked}: two passes in training mode", _alike(net(x)[0], net(x)[0]))
-        net.dropout.p = 0.0
         net.lstm.dropout = 0.0
+        state = net(x)[1]
+        see.fact(f"{asked}: the state in training mode, when the LSTM itself drops nothing, is that of eval mode",
+                 "yes" if all(_alike(a, b) == "the same" for a, b in zip(state, got[1], strict=True)) else "no", implied="yes")
+        weight = net.fc.weight.clone()
+        net.fc.weight.zero_()
+        see.fact(f"{asked}: the scores in training mode, with the weights of fc at 0, are its bias",
+                 "yes" if _alike(net(x)[0], net.fc.bias.expand(B, T, V)) == "the same" else "no", implied="yes")
+        net.fc.weight.copy_(weight)
+        net.dropout.p = 0.0
         see.fact(f"{asked}: in training mode without dropout, the scores of eval mode", _alike(net(x)[0], got[0]))
+    with torch.enable_grad():
+        scores, state = net(x)
+    flows = {"scores": scores, "h": state[0], "c": state[1]}
+    cut = " and ".join(name for name, part in flows.items() if not part.requires_grad)
+    see.fact(f"{asked}: a gradient flows back through", f"not through {cut}" if cut else "scores, h and c", implied="scores, h and c")
     return True
+
+
+def _result_text(got) -> str:
+    """What a forward pass returned, part by part: (scores, (h, c)) is right."""
+    def part(value) -> str:
+        if is_tensor(value):
+            return "scores" if value.ndim == 3 and value.shape[-1] > 8 else f"a tensor {tuple(value.shape)}"
+        if isinstance(value, tuple | list) and len(value) == 2 and all(map(is_tensor, value)):
+            return "(h, c)"
+        return describe(value)
+    if not isinstance(got, tuple | list):
+        return describe(got)
+    if len(got) == 2 and is_tensor(got[0]) and part(got[1]) == "(h, c)":
+        return "(scores, (h, c))"
+    return f"({', '.join(part(value) for value in got)})"
 
 
 def _alike(a, b) -> str:
@@ -589,15 +851,55 @@ def _both_ways(net, sizes):
     net.fc = nn.Linear(2 * H, V)
 
 
-def _always_between(net, sizes):
-    from torch import nn
-
-    V, H, L, p, E = sizes
-    net.lstm = nn.LSTM(E, H, L, batch_first=True, dropout=p)
-
-
 def _ignores_the_state(net, x, state):
     return usual_forward(net, x, None)
+
+
+def _made_with(lstm: Callable) -> type:
+    """A network with another LSTM: ``lstm(nn, V, H, L, p, E)``."""
+    def make(net, sizes):
+        from torch import nn
+
+        net.lstm = lstm(nn, *sizes)
+    return network(usual_forward, make=make)
+
+
+def _returning(change: Callable) -> type:
+    """The right pass, and ``change(scores, (h, c))`` is what is returned."""
+    return network(lambda net, x, state: change(*usual_forward(net, x, state)))
+
+
+def _eighty_three(net, sizes):
+    from torch import nn
+
+    net.embedding, net.fc = nn.Embedding(83, sizes[4]), nn.Linear(sizes[1], 83)
+
+
+def _sorts_the_alphabet(net, sizes):
+    net.chars = sorted(net.chars)
+
+
+def _keeps_the_state(net, x, state):
+    scores, net.kept = usual_forward(net, x, getattr(net, "kept", None) if state is None else state)
+    return scores, net.kept
+
+
+class _WithoutSuper:
+    def __new__(cls, chars, n_hidden=128, n_layers=1, drop_prob=0.0, embedding_dim=32):
+        from torch import nn
+
+        class Network(nn.Module):
+            def __init__(self):
+                self.embedding = nn.Embedding(len(chars), embedding_dim)
+        return Network()
+
+
+def _sums_to_1(p) -> bool:
+    return bool((p >= 0).all()) and bool(((p.sum(-1) - 1).abs() < 1e-3).all())
+
+
+def _pass_is(facts: dict, ending: str, value: str) -> bool:
+    return _some_fact(facts, ending, lambda found: found == value)
 
 
 CharRNN = Exercise(
@@ -607,28 +909,74 @@ CharRNN = Exercise(
     kind="class",
     mistakes=[
         Mistake("Your scores are probabilities already: cross-entropy does the softmax itself. Return what fc gives.",
-                network(lambda net, x, s: ((lambda r: (r[0].softmax(-1), r[1]))(usual_forward(net, x, s)))),
-                when=lambda facts: any(k.endswith(": scores") and is_tensor(v) and bool((v >= 0).all())
-                                       and bool(((v.sum(-1) - 1).abs() < 1e-3).all()) for k, v in facts.items())),
+                _returning(lambda scores, state: (scores.softmax(-1), state)),
+                when=lambda facts: _some_fact(facts, ": scores", lambda v: is_tensor(v) and _sums_to_1(v))),
+        Mistake("Your scores are logarithms of probabilities: cross-entropy does the log-softmax itself. Return what fc gives.",
+                _returning(lambda scores, state: (scores.log_softmax(-1), state)),
+                when=lambda facts: _some_fact(facts, ": scores", lambda v: is_tensor(v) and _sums_to_1(v.exp()))),
+        Mistake("Two passes over the same codes differ, in eval mode. Either a state is kept from call to call (it belongs to the caller), or "
+                "something random is left: F.dropout needs training=self.training.", network(_keeps_the_state),
+                when=lambda facts: _pass_is(facts, "two passes in eval mode, no state", "different")),
         Mistake("The state that comes in is ignored: two halves do not add up to the whole. Hand it to the LSTM, beside x.",
-                network(_ignores_the_state),
-                when=lambda facts: any(k.endswith("equal the whole") and v == "different" for k, v in facts.items())),
+                network(_ignores_the_state), when=lambda facts: _pass_is(facts, "equal the whole", "different")),
         Mistake("An LSTM in both directions reads the answer: it sees the characters that it is to predict.",
                 network(usual_forward, make=_both_ways), when=lambda facts: any("both directions" in str(v) for v in facts.values())),
         Mistake("batch_first=True is missing: the LSTM takes axis 0 for time, so the rows influence each other.",
                 network(usual_forward, make=_time_first),
                 when=lambda facts: any("rows of scores" in k and v not in ("[1]", "[]") for k, v in facts.items())),
+        Mistake("n_layers does not reach the LSTM: it has one layer, whatever is asked for.",
+                _made_with(lambda nn, V, H, L, p, E: nn.LSTM(E, H, 1, batch_first=True, dropout=p if L > 1 else 0.0)),
+                when=lambda facts: any("n_layers=2" in k and "layers: 1," in str(v) for k, v in facts.items())
+                or any("n_layers=2" in k and "warns of" in k and v != "nothing" for k, v in facts.items())),
         Mistake("With one layer there is nothing between layers, and PyTorch warns: the LSTM's own dropout is for 2 or more layers.",
-                network(usual_forward, make=_always_between),
-                when=lambda facts: any(k.endswith("what PyTorch warns of") and v != "nothing" for k, v in facts.items())),
+                _made_with(lambda nn, V, H, L, p, E: nn.LSTM(E, H, L, batch_first=True, dropout=p)),
+                when=lambda facts: any("n_layers=1" in k and "warns of" in k and v != "nothing" for k, v in facts.items())),
+        Mistake("The LSTM gets no dropout: with two or more layers it takes dropout=drop_prob, between them.",
+                _made_with(lambda nn, V, H, L, p, E: nn.LSTM(E, H, L, batch_first=True)),
+                when=lambda facts: _pass_is(facts, "dropout in the LSTM and after it", "0, 0.4")),
+        Mistake("An LSTM is asked for: nn.LSTM, with its pair (h, c).",
+                _made_with(lambda nn, V, H, L, p, E: nn.GRU(E, H, L, batch_first=True, dropout=p if L > 1 else 0.0)),
+                when=lambda facts: any(str(v).startswith("lstm is of the kind") for v in facts.values())),
+        Mistake("The LSTM reads what the embedding gives: embedding_dim numbers a character, not one for each character of the alphabet.",
+                _made_with(lambda nn, V, H, L, p, E: nn.LSTM(V, H, L, batch_first=True, dropout=p if L > 1 else 0.0)),
+                when=lambda facts: any("embedding 15 to 5, lstm 15 to" in str(v) for v in facts.values())),
+        Mistake("83 is fixed in your network: another text has another alphabet, so count len(chars).",
+                network(usual_forward, make=_eighty_three), when=lambda facts: any(str(v).startswith("embedding 83 to") for v in facts.values())),
+        Mistake("You sort the alphabet again. It comes in the order of the codes, and must stay in it: another order is another alphabet.",
+                network(usual_forward, make=_sorts_the_alphabet), when=lambda facts: "chars in another order" in facts.values()),
+        Mistake("super().__init__() is missing, or comes too late: nn.Module must be ready before it gets layers.", _WithoutSuper,
+                when=lambda facts: _raised(facts, "Module.__init__()")),
         Mistake("Only the last step is scored: each step predicts its next character, so the scores are (B, T, V).",
-                network(lambda net, x, s: ((lambda r: (r[0][:, -1], r[1]))(usual_forward(net, x, s))))),
-        Mistake("You return the scores alone: the caller needs the new state too, to carry it on.",
-                network(lambda net, x, s: usual_forward(net, x, s)[0]), when=lambda facts: any(
-                    k.endswith(": result") and "(" in str(v) and "tuple" not in str(v) for k, v in facts.items())),
+                _returning(lambda scores, state: (scores[:, -1], state)),
+                when=lambda facts: _some_fact(facts, "shapes of scores, h, c", lambda v: v.startswith("(3, 15),"))),
+        Mistake("The scores are flattened: return (B, T, V). The training loop flattens them for the loss.",
+                _returning(lambda scores, state: (scores.flatten(0, 1), state)),
+                when=lambda facts: _some_fact(facts, "shapes of scores, h, c", lambda v: v.startswith("(21, 15),"))),
+        Mistake("Time and alphabet have changed places: the scores are (B, T, V).",
+                _returning(lambda scores, state: (scores.transpose(1, 2), state)),
+                when=lambda facts: _some_fact(facts, "shapes of scores, h, c", lambda v: v.startswith("(3, 15, 7),"))),
+        Mistake("You return the scores alone: the caller needs the new state too, to carry it on.", _returning(lambda scores, state: scores),
+                when=lambda facts: _some_fact(facts, ": result", lambda v: " tensor " in v and not v.startswith("("))),
+        Mistake("You return the state that came in: the LSTM's second result is the new one. `out, state = self.lstm(...)`.",
+                network(lambda net, x, state: (usual_forward(net, x, state)[0], state)),
+                when=lambda facts: _some_fact(facts, ": result", lambda v: v == "(scores, None)")),
+        Mistake("You return h alone. An LSTM's state is the pair (h, c), and both go on.",
+                _returning(lambda scores, state: (scores, state[0])),
+                when=lambda facts: _some_fact(facts, ": result", lambda v: v.startswith("(scores, a tensor"))),
+        Mistake("The scores come first, then the state.", _returning(lambda scores, state: (state, scores)),
+                when=lambda facts: _some_fact(facts, ": result", lambda v: v.startswith("((h, c)"))),
+        Mistake("The state is detached inside the network. Leave that to the training loop, which knows where a batch ends.",
+                _returning(lambda scores, state: (scores, tuple(s.detach() for s in state))),
+                when=lambda facts: _some_fact(facts, "a gradient flows back through", lambda v: v.startswith("not through h"))),
         Mistake("The dropout layer is made but not used: it stands between the LSTM's output and fc.",
                 network(lambda net, x, s: ((lambda r: (net.fc(r[0]), r[1]))(net.lstm(net.embedding(x), s)))),
-                when=lambda facts: any(k.endswith("two passes in training mode") and v == "the same" for k, v in facts.items())),
+                when=lambda facts: _pass_is(facts, "two passes in training mode", "the same")),
+        Mistake("Dropout stands before the LSTM: it stands behind it, between its output and fc.",
+                network(lambda net, x, s: ((lambda r: (net.fc(r[0]), r[1]))(net.lstm(net.dropout(net.embedding(x)), s)))),
+                when=lambda facts: _pass_is(facts, "drops nothing, is that of eval mode", "no")),
+        Mistake("Dropout stands behind fc, where it sets scores to 0: it stands before it, on the LSTM's output.",
+                network(lambda net, x, s: ((lambda r: (net.dropout(net.fc(r[0])), r[1]))(net.lstm(net.embedding(x), s)))),
+                when=lambda facts: _pass_is(facts, "with the weights of fc at 0, are its bias", "no")),
     ],
     hints=[
         "Look up, recur, drop, score.",
@@ -641,6 +989,7 @@ CharRNN = Exercise(
 # ---------------------------------------------------------------------------------------------- 15.6 clip_gradient
 
 _GRADIENTS = (((3,), (4, 12)), ((0.3, -0.4), (0.1,), (0.2, 0.05, -0.1)), ((30, -7.5), (11, 2, -60), (8,)))
+_CLIPPED = ((0, 5.0, "a generator"), (2, 5.0, "a list"), (1, 5.0, "a list"), (2, 1.0, "a generator"), (0, 100.0, "a generator"), (2, 40.0, "a list"))
 
 
 def _parameters(place: int):
@@ -649,7 +998,7 @@ def _parameters(place: int):
 
     found = []
     for values in _GRADIENTS[place]:
-        p = torch.zeros(len(values), device=devices.device(), dtype=torch.float64, requires_grad=True)
+        p = torch.full((len(values),), 2.0 + len(values), device=devices.device(), dtype=torch.float64, requires_grad=True)
         p.grad = torch.tensor(values, device=p.device, dtype=torch.float64)
         found.append(p)
     found.insert(1, torch.zeros(2, device=devices.device(), dtype=torch.float64, requires_grad=True))
@@ -659,15 +1008,16 @@ def _parameters(place: int):
 def _observe_clip(clip_gradient, see):
     import torch
 
-    for place, max_norm in ((0, 5.0), (1, 5.0), (2, 1.0), (0, 100.0), (2, 40.0)):
+    for place, max_norm, given in _CLIPPED:
         parameters = _parameters(place)
-        before = [p.grad for p in parameters]
+        before, weights = [p.grad for p in parameters], [p.detach().clone() for p in parameters]
         shown = ", ".join("(" + ", ".join(f"{v:g}" for v in values) + ")" for values in _GRADIENTS[place])
-        label = f"gradients {shown}, max_norm {max_norm:g}"
-        given = (p for p in parameters) if place != 1 else list(parameters)
-        found = see.call(clip_gradient, given, max_norm, label=f"{label}: the norm before", record=False, changes_inputs=True,
-                         asks="the norm before")
+        label = f"gradients {shown}, max_norm {max_norm:g}, the parameters in {given}"
+        found = see.call(clip_gradient, (p for p in parameters) if given == "a generator" else list(parameters), max_norm,
+                         label=f"{label}: the norm before", record=False, changes_inputs=True, asks="the norm before")
         see.fact(f"{label}: the norm before", float(found) if is_tensor(found) and found.numel() == 1 else found, rtol=1e-5)
+        same = all(torch.equal(a, b) for a, b in zip(weights, parameters, strict=True))
+        see.fact(f"{label}: the weights", "as before" if same else "changed", implied="as before")
         grads = [p.grad for p in parameters if p.grad is not None]
         see.fact(f"{label}: the gradients afterwards", torch.cat(grads), rtol=1e-5)
         kept = all(a is b for a, b in zip(before, (p.grad for p in parameters), strict=True))
@@ -687,16 +1037,20 @@ def _reference_clip(parameters, max_norm):
     return norm
 
 
-def _clip_with(scale, generator_twice: bool = False, returns: Callable = lambda norm, grads: norm):
-    """``scale(grads, norm, max_norm)`` changes the gradients in place."""
+def _clip_with(scale=None, generator_twice: bool = False, returns: Callable = lambda norm, grads: norm, norm_of=None):
+    """``scale(grads, norm, max_norm)`` changes the gradients in place; ``norm_of(parameters)`` is another norm."""
     def clip_gradient(parameters, max_norm):
         kept = parameters if generator_twice else list(parameters)
-        norm = math.sqrt(sum((p.grad**2).sum().item() for p in kept if p.grad is not None))
+        norm = _norm_of_all(kept) if norm_of is None else norm_of([p for p in kept if p.grad is not None])
         grads = [p.grad for p in kept if p.grad is not None]
-        scale(grads, norm, max_norm)
+        (scale or _one_factor)(grads, norm, max_norm)
         after = math.sqrt(sum(float((g**2).sum()) for g in grads)) if grads else 0.0
         return returns(norm, after)
     return clip_gradient
+
+
+def _norm_of_all(parameters) -> float:
+    return math.sqrt(sum((p.grad**2).sum().item() for p in parameters if p.grad is not None))
 
 
 def _one_factor(grads, norm, max_norm):
@@ -719,6 +1073,50 @@ def _always(grads, norm, max_norm):
         g.mul_(max_norm / norm)
 
 
+def _upside_down(grads, norm, max_norm):
+    for g in grads:
+        g.mul_(norm / max_norm if norm > max_norm else 1.0)
+
+
+def _to_length_1(grads, norm, max_norm):
+    for g in grads:
+        g.div_(norm if norm > max_norm else 1.0)
+
+
+def _not_at_all(grads, norm, max_norm):
+    """As ``g = g * factor`` does."""
+
+
+def _new_gradients(parameters, max_norm):
+    kept = list(parameters)
+    norm = _norm_of_all(kept)
+    for p in kept:
+        if p.grad is not None:
+            p.grad = p.grad * min(1.0, max_norm / norm)
+    return norm
+
+
+def _scales_the_weights(parameters, max_norm):
+    import torch
+
+    kept = [p for p in parameters if p.grad is not None]
+    norm = _norm_of_all(kept)
+    with torch.no_grad():
+        for p in kept:
+            p.mul_(min(1.0, max_norm / norm))
+    return norm
+
+
+def _norm_so_far(parameters, max_norm):
+    """Scales each tensor in the loop that still adds up the norm."""
+    total = 0.0
+    for p in parameters:
+        if p.grad is not None:
+            total += (p.grad**2).sum().item()
+            p.grad.mul_(min(1.0, max_norm / math.sqrt(total)))
+    return math.sqrt(total)
+
+
 clip_gradient = Exercise(
     "15.6", "clip_gradient",
     observe=_observe_clip,
@@ -730,9 +1128,29 @@ clip_gradient = Exercise(
                 _clip_with(_each_alone)),
         Mistake("Small gradients are blown up to max_norm: the factor is at most 1.", _clip_with(_always)),
         Mistake("Nothing was scaled: a generator such as model.parameters() is empty the second time. Make a list of it first.",
-                _clip_with(_one_factor, generator_twice=True)),
+                _clip_with(generator_twice=True)),
+        Mistake("The gradients are as before. `g = g * factor` makes a new tensor and leaves p.grad alone: p.grad.mul_(factor) writes into it.",
+                _clip_with(_not_at_all)),
+        Mistake("p.grad is a new tensor. Whoever holds the old one sees no change: p.grad.mul_(factor) writes into it.", _new_gradients,
+                when=lambda facts: _pass_is(facts, "the gradient tensors", "replaced by others")),
+        Mistake("You scale the weights: scale their gradients.", _scales_the_weights, when=lambda facts: _pass_is(facts, "the weights", "changed")),
         Mistake("You return the norm afterwards. The norm before tells whether training is about to explode.",
-                _clip_with(_one_factor, returns=lambda norm, after: after)),
+                _clip_with(returns=lambda norm, after: after)),
+        Mistake("The root is missing: the norm is the root of the sum of the squares.",
+                _clip_with(norm_of=lambda kept: sum((p.grad**2).sum().item() for p in kept))),
+        Mistake("The norms of the tensors do not add up to the norm of all: add the squares, then take the root.",
+                _clip_with(norm_of=lambda kept: sum(p.grad.norm().item() for p in kept))),
+        Mistake("That is the norm of the longest tensor: the norm goes over all gradients together.",
+                _clip_with(norm_of=lambda kept: max(p.grad.norm().item() for p in kept))),
+        Mistake("That is the largest entry: the norm is the root of the sum of all squares.",
+                _clip_with(norm_of=lambda kept: max(p.grad.abs().max().item() for p in kept))),
+        Mistake("That is the sum of the absolute values: the norm is the root of the sum of the squares.",
+                _clip_with(norm_of=lambda kept: sum(p.grad.abs().sum().item() for p in kept))),
+        Mistake("That is the norm of the weights: take p.grad.", _clip_with(norm_of=lambda kept: math.sqrt(sum((p**2).sum().item() for p in kept)))),
+        Mistake("The factor stands upside down: max_norm / norm, which is below 1 for a gradient that is too long.", _clip_with(_upside_down)),
+        Mistake("The gradient has length 1 now: it may be max_norm long.", _clip_with(_to_length_1)),
+        Mistake("You scale while you still add up: the first tensors are scaled by the norm of a part. First the norm of all, then the factor.",
+                _norm_so_far),
         Mistake("A parameter that was not used has no gradient: `p.grad` is None. Skip it.",
                 lambda parameters, max_norm: sum((p.grad**2).sum().item() for p in parameters),
                 when=lambda facts: _raised(facts, "NoneType")),
@@ -751,11 +1169,15 @@ def _observe_probabilities(next_char_probabilities, see):
     import torch
 
     worked = torch.tensor([2.0, 1.0, 0.0, -1.0], dtype=torch.float32, device=devices.device())
-    for options in ({}, {"temperature": 0.5}, {"temperature": 2.0}, {"top_k": 2}, {"top_k": 4}):
-        see.call(next_char_probabilities, worked, label=_called("[2, 1, 0, -1]", options), rtol=1e-5, atol=1e-7, **options)
     scores = _numbers(9, seed=57, scale=2.0)
-    for options in ({"top_k": 1}, {"top_k": 3, "temperature": 0.7}, {"top_k": 5, "temperature": 3.0}):
-        see.call(next_char_probabilities, scores, label=_called("logits (9)", options), rtol=1e-5, atol=1e-7, **options)
+    for logits, name, options in ((worked, "[2, 1, 0, -1]", {}), (worked, "[2, 1, 0, -1]", {"temperature": 0.5}),
+                                  (worked, "[2, 1, 0, -1]", {"temperature": 2.0}), (worked, "[2, 1, 0, -1]", {"top_k": 2}),
+                                  (worked, "[2, 1, 0, -1]", {"top_k": 4}), (scores, "logits (9)", {"top_k": 1}),
+                                  (scores, "logits (9)", {"top_k": 3, "temperature": 0.7}),
+                                  (scores, "logits (9)", {"top_k": 5, "temperature": 3.0})):
+        found = see.call(next_char_probabilities, logits, label=_called(name, options), rtol=1e-5, atol=1e-7, **options)
+        if is_tensor(found) and found.shape == logits.shape:
+            see.fact(f"{_called(name, options)}: how many are exactly 0", int((found == 0).sum()))
     large = torch.tensor([1000.0, -1000.0, 999.0, 0.0, 998.5], dtype=torch.float32, device=devices.device())
     for options in ({}, {"top_k": 2, "temperature": 0.5}):
         see.call(next_char_probabilities, large, label=_called("[1000, -1000, 999, 0, 998.5]", options), rtol=1e-5, atol=1e-7, **options)
@@ -796,6 +1218,70 @@ def _only_the_kept(logits, top_k=None, temperature=1.0):
     return (z if top_k is None else z.topk(top_k).values).softmax(0)
 
 
+def _keeping(which: Callable) -> Callable:
+    """``which(z, top_k)`` is a mask of the scores that stay."""
+    def next_char_probabilities(logits, top_k=None, temperature=1.0):
+        z = logits / temperature
+        return (z if top_k is None else z.masked_fill(~which(z, top_k), -math.inf)).softmax(0)
+    return next_char_probabilities
+
+
+def _all_of(z):
+    return z > -math.inf
+
+
+def _first_ones(z, top_k):
+    mask = _all_of(z)
+    mask[top_k:] = False
+    return mask
+
+
+def _sorted_scores(logits, top_k=None, temperature=1.0):
+    z = (logits / temperature).sort(descending=True).values
+    if top_k is not None:
+        z[top_k:] = -math.inf
+    return z.softmax(0)
+
+
+def _kept_ones_alike(logits, top_k=None, temperature=1.0):
+    p = _reference_probabilities(logits, top_k, temperature)
+    return p if top_k is None else (p > 0) / top_k
+
+
+def _small_instead_of_0(logits, top_k=None, temperature=1.0):
+    return _reference_probabilities(logits, top_k, temperature).clamp(min=1e-9 if top_k else 0.0)
+
+
+def _finished(change: Callable) -> Callable:
+    """The scores, divided and cut, and then ``change`` in place of the softmax."""
+    def next_char_probabilities(logits, top_k=None, temperature=1.0):
+        z = logits / temperature
+        if top_k is not None:
+            z = z.masked_fill(z < z.topk(top_k).values[-1], -math.inf)
+        return change(z)
+    return next_char_probabilities
+
+
+def _changed_in_place(logits, top_k=None, temperature=1.0):
+    logits /= temperature
+    if top_k is not None:
+        logits[logits < logits.topk(top_k).values[-1]] = -math.inf
+    return logits.softmax(0)
+
+
+def _is_worked(facts: dict, options: dict, *p: float) -> bool:
+    """Whether [2, 1, 0, -1] with these options gave these probabilities."""
+    found = facts.get(_called("[2, 1, 0, -1]", options))
+    return is_tensor(found) and found.shape == (4,) and all(abs(a - b) < 1e-4 for a, b in zip(found.tolist(), p, strict=True))
+
+
+def _is_sorted(facts: dict) -> bool:
+    p = facts[_called("logits (9)", {"top_k": 5, "temperature": 3.0})].tolist()
+    return p == sorted(p, reverse=True) and p[4] > 0
+
+
+_UNSCALED = (0.6439, 0.2369, 0.0871, 0.0321)  # [2, 1, 0, -1] as they are
+
 next_char_probabilities = Exercise(
     "15.7", "next_char_probabilities",
     observe=_observe_probabilities,
@@ -806,14 +1292,36 @@ next_char_probabilities = Exercise(
         Mistake("The scores that are cut are set to 0, and e to the 0 is 1: score 0 is not probability 0. Fill with -inf.",
                 _probabilities_with(fill=0.0)),
         Mistake("You keep the smallest scores: top k means the largest.", _probabilities_with(largest=False)),
-        Mistake("The temperature is ignored: divide the logits by it before the softmax.", _probabilities_with(lambda z, t: z)),
+        Mistake("The temperature has no effect: divide the logits by it, before the softmax. (Dividing probabilities cancels out when they are "
+                "made to sum to 1.)", _probabilities_with(lambda z, t: z),
+                when=lambda facts: _is_worked(facts, {"temperature": 0.5}, *_UNSCALED)),
         Mistake("The probabilities are divided by the temperature, not the logits: that only scales them.",
                 lambda logits, top_k=None, temperature=1.0: _reference_probabilities(logits, top_k) / temperature),
+        Mistake("top_k has no effect: only the k largest scores stay, the others get probability 0.", _keeping(lambda z, k: _all_of(z)),
+                when=lambda facts: _is_worked(facts, {"top_k": 2}, *_UNSCALED)),
+        Mistake("One too few are kept: what equals the k-th largest score stays, so cut with <, not <=.",
+                _keeping(lambda z, k: z > z.topk(k).values[-1]), when=lambda facts: _is_worked(facts, {"top_k": 2}, 1, 0, 0, 0)),
+        Mistake("One too many is kept: the k-th largest is sorted[k - 1].",
+                _keeping(lambda z, k: z >= z.topk(min(k + 1, len(z))).values[-1])),
+        Mistake("You keep the first k characters of the alphabet: keep those with the largest scores.", _keeping(_first_ones)),
+        Mistake("The result is sorted: each character must keep its place.", _sorted_scores, when=_is_sorted),
+        Mistake("The kept ones are all equally likely: they keep their proportions.", _kept_ones_alike),
+        Mistake("What is cut is only small: it must be exactly 0. Fill with -inf.", _small_instead_of_0),
+        Mistake("Those are logarithms of probabilities: softmax, not log_softmax.", _finished(lambda z: z.log_softmax(0))),
+        Mistake("Those are still scores: a softmax makes probabilities of them.", _finished(lambda z: z)),
+        Mistake("Scores divided by their sum are no probabilities, since a score may be negative: softmax.", _finished(lambda z: z / z.sum()),
+                when=lambda facts: _is_worked(facts, {}, 1, 0.5, 0, -0.5)),
+        Mistake("top_k may be None, which topk does not take: nothing is cut then.",
+                lambda logits, top_k=None, temperature=1.0: (logits / temperature).topk(top_k).values,
+                when=lambda facts: _raised(facts, "NoneType")),
+        Mistake("You write into the caller's logits: `/=` and an assignment by index change them. Make a tensor of your own first, logits / "
+                "temperature.", _changed_in_place, when=lambda facts: any("in place" in str(v) for v in facts.values())),
+        Mistake("That is a NumPy array: torch.multinomial will want a tensor.", _finished(lambda z: z.softmax(0).numpy())),
         Mistake("You return the k probabilities alone: the result keeps the place of every character, with zeros for those that are cut.",
                 _only_the_kept),
         Mistake("NaN or inf: e to the 1000 overflows. Use softmax, which takes off the largest score first.",
                 lambda logits, top_k=None, temperature=1.0: (lambda e: e / e.sum())((logits / temperature).exp()),
-                when=lambda facts: any(is_tensor(v) and bool(v.isnan().any()) for v in facts.values())),
+                when=lambda facts: any(is_tensor(v) and bool(v.isnan().any()) for k, v in facts.items() if "1000" in k)),
     ],
     hints=[
         "Divide, cut, normalize.",
@@ -825,24 +1333,29 @@ next_char_probabilities = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 15.8 sample
 
-_SAMPLE_ALPHABET = list("\n abdehinorstTu")
+_SAMPLE_ALPHABET = list("hen\n taurisdTbo")  # not sorted: the alphabet is the model's own
+_DRAWS = 500
 
 
 def _sampling_net(seed: int, layers: int = 2, p: float = 0.5, fixed: Sequence[float] | None = None):
-    """A network with given weights that notes whether gradients are recorded; with ``fixed`` scores it ignores what it reads."""
+    """A network with given weights that notes how it is used; with ``fixed`` scores it ignores what it reads."""
     import torch
 
-    noted: dict[str, bool] = {"gradients": False}
+    noted: dict[str, bool] = {"gradients": False, "training": False}
 
     def forward(net, x, state=None):
         noted["gradients"] |= torch.is_grad_enabled()
-        return usual_forward(net, x, state)
+        noted["training"] |= net.training
+        if fixed is None:
+            return usual_forward(net, x, state)
+        zeros = net.fc.bias.new_zeros(layers, len(x), 7)
+        return net.fc.bias.expand(*x.shape, -1), (zeros, zeros)
 
     with torch.random.fork_rng(devices=[]):
         net = network(forward)(_SAMPLE_ALPHABET, n_hidden=7, n_layers=layers, drop_prob=p, embedding_dim=4)
     _fill(net, seed)
     with torch.no_grad():
-        net.fc.weight.mul_(0 if fixed is not None else 3)
+        net.fc.weight.mul_(3)
         for weight in net.lstm.parameters():
             weight.mul_(2.5)  # a long memory: each letter of the prime matters
         if fixed is not None:
@@ -881,12 +1394,16 @@ def _observe_samples(sample, see):
     import torch
 
     for prime, size, training in (("The", 12, True), ("s", 9, False), ("nion tuba", 10, True)):
+        torch.manual_seed(8)
         net, noted = _sampling_net(339)
         net.train(training)
         label = f"sample(model, {size}, {prime!r}, top_k=1), the model in {'training' if training else 'eval'} mode"
         found = see.call(sample, net, size, prime, 1, label=label, changes_inputs=True)
         see.fact(f"{label}: its mode afterwards", "training" if net.training else "eval", implied="training" if training else "eval")
+        see.fact(f"{label}: was dropout on?", "yes" if noted["training"] else "no", implied="no")
         see.fact(f"{label}: are gradients recorded?", "yes" if noted["gradients"] else "no", implied="no")
+        see.fact(f"{label}: can its weights be trained afterwards?", "yes" if all(p.requires_grad for p in net.parameters()) else "no",
+                 implied="yes")
         if not isinstance(found, str):
             return
     net, _ = _sampling_net(339)
@@ -900,9 +1417,10 @@ def _observe_samples(sample, see):
     net, _ = _sampling_net(91, fixed=scores)
     for top_k in (None, 3):
         torch.manual_seed(6)
-        text = see.call(sample, net, 200, "T", top_k, label=f"sample(model, 200, 'T', top_k={top_k})", changes_inputs=True,
-                        record=False, asks="a text")
-        see.fact(f"with known probabilities, top_k={top_k}: how often each character comes", _shares(text, scores, top_k), implied="as it should")
+        asked = f"sample(model, {_DRAWS}, 'T'" + (f", top_k={top_k})" if top_k else ")")
+        text = see.call(sample, net, _DRAWS, "T", **({"top_k": top_k} if top_k else {}), label=asked, changes_inputs=True, record=False,
+                        asks="a text")
+        see.fact(f"{asked}, with known probabilities: how often each character comes", _shares(text, scores, top_k), implied="as it should")
     net, _ = _sampling_net(339)
     try:
         found = f"returns {describe(sample(net, 3, 'T?', 1))}"
@@ -914,17 +1432,24 @@ def _observe_samples(sample, see):
 
 
 def _shares(text: str, scores: Sequence[float], top_k: int | None) -> str:
-    """Whether the characters after the first come as often as their probabilities say, within four standard deviations."""
-    if not isinstance(text, str) or len(text) != 201:
-        return f"a text of {len(text)} characters, not 201" if isinstance(text, str) else describe(text)
-    p = np.exp(scores)
+    """Whether the characters after the first come as often as their probabilities say, within five standard deviations."""
+    if not isinstance(text, str) or len(text) != _DRAWS + 1:
+        return f"a text of {len(text)} characters, not {_DRAWS + 1}" if isinstance(text, str) else describe(text)
+    z = np.array(scores)
     if top_k is not None:
-        p[np.argsort(p)[:-top_k]] = 0
-    p /= p.sum()
-    for char, share in zip(_SAMPLE_ALPHABET, p, strict=True):
-        found = text[1:].count(char) / 200
-        if abs(found - share) > 4 * math.sqrt(share * (1 - share) / 200) + 1e-9:
-            return f"{char!r} in {found:.1%} of the cases, where {share:.1%} are expected"
+        z[np.argsort(z)[:-top_k]] = -math.inf
+    p = np.exp(z) / np.exp(z).sum()
+    found = np.array([text[1:].count(char) for char in _SAMPLE_ALPHABET]) / _DRAWS
+    for char, share, expected in zip(_SAMPLE_ALPHABET, found, p, strict=True):
+        if not expected and share or expected and not share and expected * _DRAWS > 20:
+            return f"{char!r} in {share:.1%} of the cases, where {expected:.1%} are expected"
+    mean, spread = (p[p > 0] * z[p > 0]).sum(), math.sqrt((p[p > 0] * z[p > 0] ** 2).sum() - (p[p > 0] * z[p > 0]).sum() ** 2)
+    off = (found[p > 0] * z[p > 0]).sum() - mean
+    if abs(off) > 5 * spread / math.sqrt(_DRAWS):
+        return f"likely characters too {'often, as at a low temperature' if off > 0 else 'seldom, as at a high temperature'}"
+    for char, share, expected in zip(_SAMPLE_ALPHABET, found, p, strict=True):
+        if abs(share - expected) > 5 * math.sqrt(expected * (1 - expected) / _DRAWS) + 1e-9:
+            return f"{char!r} in {share:.1%} of the cases, where {expected:.1%} are expected"
     return "as it should"
 
 
@@ -948,55 +1473,33 @@ def _reference_sample(model, size, prime="The", top_k=None, generator=None):
     return text
 
 
-def _sample_with(*, feed: Callable[[str], str] = lambda prime: prime, carry=True, extra=lambda size, prime: size, evaluate=True,
-                 restore=True, tail=False, unknown: bool = True):
+def _sample_with(*, feed: Callable = lambda prime: prime, carry=True, extra=lambda size, prime: size, evaluate=True,
+                 restore=True, tail=False, unknown: bool = True, read_on=lambda read, chosen: chosen[-1:], last: int = -1,
+                 draw: Callable = _draw, alphabet=lambda chars: chars, twice=False, after: Callable = lambda model, was: None):
     """A sampler with a state, that differs in one place."""
     def sample(model, size, prime="The", top_k=None, generator=None):
         import torch
 
-        index, was = {c: i for i, c in enumerate(model.chars)}, model.training
+        index, was = {c: i for i, c in enumerate(alphabet(model.chars))}, model.training
         if evaluate:
             model.eval()
         device, chosen, state = next(model.parameters()).device, [], None
-        read = [index[c] if unknown else index.get(c, 0) for c in feed(prime)]
+        first = read = feed([index[c] if unknown else index.get(c, 0) for c in prime])
         with torch.no_grad():
+            if twice:
+                state = model(torch.tensor([read], device=device), None)[1]
+                read = read[-1:]
             for _ in range(extra(size, prime)):
                 scores, new = model(torch.tensor([read], device=device), state)
                 state = new if carry else None
-                chosen.append(_draw(scores[0, -1], top_k, generator))
-                read = [chosen[-1]]
+                chosen.append(draw(scores[0, last], top_k, generator))
+                read = read_on(first, chosen)
         if restore:
             model.train(was)
-        written = "".join(model.chars[i] for i in chosen)
+        after(model, was)
+        written = "".join(alphabet(model.chars)[i] for i in chosen)
         return written if tail else prime + written
     return sample
-
-
-sample = Exercise(
-    "15.8", "sample",
-    observe=_observe_sample,
-    expected=_reference_sample,
-    mistakes=[
-        Mistake("Only the last character of the prime is read: changing its first letters changes nothing. Run the whole prime through "
-                "the network.", _sample_with(feed=lambda prime: prime[-1])),
-        Mistake("The state is not carried on: each new character sees only its predecessor.", _sample_with(carry=False)),
-        Mistake("Your text is too short: size counts the new characters only, not the prime.",
-                _sample_with(extra=lambda size, prime: size - len(prime))),
-        Mistake("Dropout is on while you sample: call model.eval() first.", _sample_with(evaluate=False)),
-        Mistake("The model's mode is not restored: a model that was in training mode must be in it again.", _sample_with(restore=False)),
-        Mistake("The prime is missing: return it and the new characters behind it.", _sample_with(tail=True)),
-        Mistake("A character that the alphabet lacks must raise KeyError or ValueError: whatever you read in its place, it is another text.",
-                _sample_with(unknown=False), when=lambda facts: str(list(facts.values())[-1]).startswith("returns")),
-        Mistake("Gradients are recorded while you sample: memory grows with every character. Use `with torch.no_grad():`.",
-                lambda *a, **k: _recording(*a, **k),
-                when=lambda facts: any(k.endswith("are gradients recorded?") and v == "yes" for k, v in facts.items())),
-    ],
-    hints=[
-        "Read, choose, append, read your own choice.",
-        "The first call has shape (1, len(prime)), all later ones (1, 1), each with the state of the call before.",
-        "`scores, state = model(x, ...)` and `torch.multinomial(..., 1, generator=generator)`.",
-    ],
-)
 
 
 def _recording(model, size, prime="The", top_k=None, generator=None):
@@ -1009,6 +1512,94 @@ def _recording(model, size, prime="The", top_k=None, generator=None):
         text += model.chars[_draw(model(x)[0][0, -1].detach(), top_k, generator)]
     model.train(was)
     return text
+
+
+def _draw_at(temperature: float):
+    return lambda logits, top_k, generator: _draw(logits / temperature, top_k, generator)
+
+
+def _one_seed_inside(model, size, prime="The", top_k=None, generator=None):
+    return _reference_sample(model, size, prime, top_k, _generator(0))
+
+
+def _of_the_sample(facts: dict, start: str) -> bool:
+    """Whether the counts with known probabilities say something that begins like this."""
+    return any("known probabilities" in k and str(v).startswith(start) for k, v in facts.items())
+
+
+def _other_alphabet(facts: dict) -> bool:
+    """An error while the first prime is looked up, or a text of the right length that does not begin with it."""
+    if len(facts) == 1:
+        return _raised(facts, "KeyError") or _raised(facts, "IndexError", "out of range") or _raised(facts, "ValueError", "not in list")
+    text = next(iter(facts.values()))
+    return isinstance(text, str) and len(text) == 15 and not text.startswith("The")
+
+
+def _seeds(facts: dict) -> tuple:
+    return tuple(facts.get(f"two texts with generators of {which}") for which in ("one seed", "two seeds"))
+
+
+sample = Exercise(
+    "15.8", "sample",
+    observe=_observe_sample,
+    expected=_reference_sample,
+    mistakes=[
+        Mistake("Dropout is on while you sample: call model.eval() first.", _sample_with(evaluate=False),
+                when=lambda facts: _pass_is(facts, "was dropout on?", "yes")),
+        Mistake("Gradients are recorded while you sample: memory grows with every character. Use `with torch.no_grad():`.", _recording,
+                when=lambda facts: _pass_is(facts, "are gradients recorded?", "yes")),
+        Mistake("Only the last character of the prime is read: changing its first letters changes nothing. Run the whole prime through "
+                "the network.", _sample_with(feed=lambda prime: prime[-1:])),
+        Mistake("Only the first character of the prime is read: run the whole prime through the network.", _sample_with(feed=lambda prime: prime[:1])),
+        Mistake("The state is not carried on: each new character sees only its predecessor.", _sample_with(carry=False)),
+        Mistake("The whole text is read again on top of the state, which has read it already: read the new character alone.",
+                _sample_with(read_on=lambda first, chosen: first + chosen)),
+        Mistake("Your own choice is not read: feed back the character that was drawn.", _sample_with(read_on=lambda first, chosen: first)),
+        Mistake("The last character of the prime is read twice: the first new character is drawn from the scores behind the whole prime.",
+                _sample_with(twice=True)),
+        Mistake("You draw from the scores of the first step: those behind the last one count, scores[0, -1].", _sample_with(last=0)),
+        Mistake("Your text is too short: size counts the new characters only, not the prime.",
+                _sample_with(extra=lambda size, prime: size - len(prime))),
+        Mistake("One character too many: `size` new ones.", _sample_with(extra=lambda size, prime: size + 1)),
+        Mistake("The model's mode is not restored: a model that was in training mode must be in it again.", _sample_with(restore=False)),
+        Mistake("A model in eval mode comes back in training mode: keep model.training, and give that back.",
+                _sample_with(after=lambda model, was: model.train()),
+                when=lambda facts: any("in eval mode: its mode afterwards" in k and v == "training" for k, v in facts.items())),
+        Mistake("The weights cannot be trained any more: `with torch.no_grad():` is enough, and ends with its block.",
+                _sample_with(after=lambda model, was: model.requires_grad_(False)),
+                when=lambda facts: _pass_is(facts, "can its weights be trained afterwards?", "no")),
+        Mistake("The prime is missing: return it and the new characters behind it.", _sample_with(tail=True)),
+        Mistake("You return a list: join it, \"\".join(...).", lambda *given, **named: list(_reference_sample(*given, **named)),
+                when=lambda facts: isinstance(next(iter(facts.values())), list)),
+        Mistake("The alphabet is model.chars, in the model's own order: do not sort it, and take no other.", _sample_with(alphabet=sorted),
+                when=_other_alphabet),
+        Mistake("top_k is None where nothing is said, and then nothing is cut.",
+                lambda model, size, prime="The", top_k=5, generator=None: _reference_sample(model, size, prime, top_k, generator),
+                when=lambda facts: any("'T')," in k and "in 0.0% of" in str(v) for k, v in facts.items())
+                and any("top_k=3)," in k and v == "as it should" for k, v in facts.items())),
+        Mistake("A character that the alphabet lacks must raise KeyError or ValueError: whatever you read in its place, it is another text.",
+                _sample_with(unknown=False), when=lambda facts: str(list(facts.values())[-1]).startswith("returns")),
+        Mistake("top_k does not reach next_char_probabilities: hand it over.", _sample_with(draw=lambda z, top_k, g: _draw(z, None, g)),
+                when=lambda facts: any("top_k=3" in k and "where 0.0% are expected" in str(v) for k, v in facts.items())),
+        Mistake("The generator is not used: torch.multinomial(p, 1, generator=generator).",
+                _sample_with(draw=lambda z, top_k, g: _draw(z, top_k, None)), when=lambda facts: _seeds(facts) == ("different", "different")),
+        Mistake("Nothing is drawn: the likeliest character always wins. torch.multinomial(p, 1, generator=generator) draws.",
+                _sample_with(draw=lambda z, top_k, g: int(z.argmax())),
+                when=lambda facts: _seeds(facts) == ("equal", "equal") and not _of_the_sample(facts, "as it")),
+        Mistake("Your text is the same for each generator: draw with the one that comes in.", _one_seed_inside,
+                when=lambda facts: _seeds(facts) == ("equal", "equal")),
+        Mistake("Likely characters come too often: draw at temperature 1, from next_char_probabilities(scores, top_k).",
+                _sample_with(draw=_draw_at(0.5)), when=lambda facts: _of_the_sample(facts, "likely characters too often")),
+        Mistake("Likely characters come too seldom: a softmax of a softmax flattens, and so does a high temperature. Hand the scores as they are "
+                "to next_char_probabilities.", _sample_with(draw=lambda z, top_k, g: _draw(z.softmax(0), top_k, g)),
+                when=lambda facts: _of_the_sample(facts, "likely characters too seldom")),
+    ],
+    hints=[
+        "Read, choose, append, read your own choice.",
+        "The first call has shape (1, len(prime)), all later ones (1, 1), each with the state of the call before.",
+        "`scores, state = model(x, ...)` and `torch.multinomial(..., 1, generator=generator)`.",
+    ],
+)
 
 
 # ---------------------------------------------------------------------------------------------- quiz
@@ -1272,13 +1863,13 @@ def _save_whole(path: Path, content: dict) -> None:
 def mean_loss(model: nn.Module, codes: Tensor, batch_size: int = 32, seq_length: int = 100) -> float:
     """Mean cross-entropy in nats a character over a text, the state carried on; the model's mode stays as it was.
 
-    What does not fill a batch at the end of the text is left out; a short text gets fewer rows.
+    What does not fill a batch at the end of the text is left out; a short text gets fewer rows; NaN if there is nothing to predict.
     """
     import torch
     import torch.nn.functional as F
 
     B = min(batch_size, max(1, (len(codes) - 1) // seq_length))
-    T = min(seq_length, len(codes) - 1)
+    T = max(1, min(seq_length, len(codes) - 1))
     total, count, state, was = 0.0, 0, None, model.training
     model.eval()
     with torch.no_grad():
@@ -1287,7 +1878,7 @@ def mean_loss(model: nn.Module, codes: Tensor, batch_size: int = 32, seq_length:
             total += F.cross_entropy(scores.float().flatten(0, 1), y.flatten(), reduction="sum").item()
             count += y.numel()
     model.train(was)
-    return total / count
+    return total / count if count else math.nan
 
 
 def stream(model: nn.Module, size: int, prime: str, *, top_k: int | None = None, temperature: float = 1.0, seed: int = 0) -> None:
@@ -1360,13 +1951,19 @@ def show_unrolled() -> None:
 def show_codes(text: str) -> None:
     """A few characters above their codes."""
     chars = sorted(set(text))
-    fig, ax = _blank((8.2, 2.3), (-0.8, len(text) - 0.2), (-1.0, 1.1))
+    fig, ax = _blank((8.2, 3.3), (-0.8, len(text) - 0.2), (-2.7, 1.1))
     for i, c in enumerate(text):
         _card(ax, i, 0.55, _visible(c), plots.BLUE, 0.8, 0.7, 14, "#EAF3FA")
         _card(ax, i, -0.5, str(chars.index(c)), plots.BLACK, 0.8, 0.6, 13)
         _arrow(ax, (i, 0.18), (i, -0.17))
-    plots.show(fig, alt=f"The characters of {text!r} above their codes: a number from 0 to {len(chars) - 1} for each of its {len(chars)} "
-                        "different characters, in the order of the alphabet.", dpi=90)
+    left = (len(text) - len(chars)) / 2 + 1
+    ax.text(left - 0.6, -1.9, "the alphabet", ha="right", va="center", fontsize=11)
+    for code, c in enumerate(chars):
+        _card(ax, left + code, -1.9, _visible(c), plots.GREY, 0.8, 0.7, 14, "#F3F3F3")
+        ax.text(left + code, -2.5, str(code), ha="center", va="center", fontsize=11)
+    listed = ", ".join("the space" if c == " " else c for c in chars)
+    plots.show(fig, alt=f"The characters of {text!r} above their codes, and below them the alphabet with the codes 0 to {len(chars) - 1}: {listed}.",
+               dpi=90)
 
 
 def show_lookup() -> None:
@@ -1381,7 +1978,7 @@ def show_lookup() -> None:
         ax.grid(False)
         ax.set(title=title, xticks=[], yticks=range(len(values)) if len(values) > 1 else [])
         for (r, c), v in np.ndenumerate(values):
-            ax.text(c, r, f"{v:.0f}" if values is hot else f"{v:.1f}", ha="center", va="center", fontsize=9,
+            ax.text(c, r, f"{v:.0f}" if values is hot else f"{round(v, 1) + 0.0:.1f}", ha="center", va="center", fontsize=9,
                     color="white" if abs(v) > 1.4 else plots.BLACK)
     from matplotlib.patches import Rectangle
 
@@ -1470,7 +2067,8 @@ def show_network(parts: Sequence[tuple[str, str, int]], title: str) -> None:
             _arrow(ax, (3.2 * i - 2.0, 0.2), (3.2 * i - 1.2, 0.2))
     total = sum(count for *_, count in parts)
     ax.text(-1.2, -1.18, f"{title}: {total:,} parameters", fontsize=12, fontweight="bold")
-    plots.show(fig, alt=f"{title}: " + ", then ".join(f"{n} ({s}) with {c:,} parameters" for n, s, c in parts) + f"; {total:,} in all.", dpi=90)
+    plots.show(fig, alt=f"{title}: " + ", then ".join(
+        " ".join(filter(None, (n, s, f"with {c:,} parameters" if c else ""))) for n, s, c in parts) + f"; {total:,} parameters in all.", dpi=90)
 
 
 def show_cut() -> None:
@@ -1522,14 +2120,14 @@ def show_configurations() -> None:
     names = [f"{cell} {H}, {B} x {T}, rate {rate:g}" for cell, H, B, T, rate, *_ in CONFIGURATIONS]
     values = [c[-1] for c in CONFIGURATIONS]
     ours = [c[:5] == ("LSTM", 128, 32, 50, 0.01) for c in CONFIGURATIONS]
-    ax.barh(range(len(values)), values, color=[plots.RED if o else plots.BLUE for o in ours], height=0.66)
-    for i, c in enumerate(CONFIGURATIONS):
-        ax.text(c[-1] + 0.005, i, f"{c[-1]:.3f}   {c[5]:,} steps of {c[6]:g} ms", va="center", fontsize=9.5)
+    for i, (c, o) in enumerate(zip(CONFIGURATIONS, ours, strict=True)):
+        ax.plot(c[-1], i, "D" if o else "o", color=plots.RED if o else plots.BLUE, ms=9)
+        ax.text(c[-1] + 0.012, i, f"{c[-1]:.3f}   {c[5]:,} steps of {c[6]:g} ms", va="center", fontsize=9.5)
     ax.set_yticks(range(len(values)), names, fontsize=9.5)
     ax.invert_yaxis()
-    ax.set(xlim=(1.3, 2.0), xlabel="validation loss after 35 s of one core, nats a character")
-    plots.show(fig, alt="Ten settings at equal cost, from 1.42 (LSTM 128, batches of 16 x 50) to 1.72 (rate 0.003). The lesson's network and batches, in red, are third "
-                        "at 1.48. The larger network comes ninth: it made 515 steps only.", dpi=90)
+    ax.set(xlim=(1.4, 1.96), xlabel="validation loss after 35 s of one core, nats a character")
+    plots.show(fig, alt="Ten settings at equal cost as dots, from 1.42 (LSTM 128, batches of 16 x 50) to 1.72 (rate 0.003). The lesson's network and batches, a "
+                        "red diamond, are third at 1.48. The larger network comes ninth: it made 515 steps only.", dpi=90)
 
 
 def show_loss(losses: Sequence[float], valid: dict[int, float], lines: dict[str, float]) -> None:

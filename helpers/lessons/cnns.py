@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zlib
 from pathlib import Path
@@ -104,7 +105,7 @@ def _scores(see, net, x, label: str, shape: tuple) -> bool:
         return False
     see.fact(f"{label}: parameters", _count(net))
     sums = bool(((scores.sum(-1) - 1).abs() < 1e-3).all())
-    see.fact(f"{label}: what a row of the scores sums to", "always 1" if sums else "anything", implied="anything")
+    see.fact(f"{label}: rows of the scores that sum to 1", "all" if sums else "not all", implied="not all")
     return True
 
 
@@ -140,16 +141,21 @@ def _raised(facts: dict, *texts: str) -> bool:
 
 
 class _Share:
-    """Counts the zeros in what the dense layers receive, by number of inputs: dropout in training mode shows there."""
+    """Notes the zeros in what the layers receive, by number of inputs for dense ones: dropout in training mode shows there."""
 
     def __init__(self, net):
         import torch
 
-        self.zeros: dict[int, float] = {}
+        self.zeros: dict[int, object] = {}
+        self.in_maps = 0.0  # the largest share of zeros that a convolution meets, away from a padded border
         self.handles = [m.register_forward_pre_hook(self._look) for m in net.modules() if isinstance(m, torch.nn.Linear)]
+        self.handles += [m.register_forward_pre_hook(self._look_at_maps) for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
 
     def _look(self, module, inputs) -> None:
-        self.zeros[module.in_features] = float((inputs[0] == 0).double().mean())
+        self.zeros[module.in_features] = inputs[0] == 0
+
+    def _look_at_maps(self, module, inputs) -> None:
+        self.in_maps = max(self.in_maps, float((inputs[0][..., 2:-2, 2:-2] == 0).double().mean()))
 
     def close(self) -> None:
         for handle in self.handles:
@@ -165,22 +171,36 @@ def _ones_everywhere(net) -> None:
             p.fill_(1.0 if p.ndim == 1 else 0.0)
 
 
-def _observe_dropout(see, net, x, label: str, inputs: dict[int, tuple[str, float]]) -> None:
-    """Facts: the share of zeros that each dense layer meets in training mode. inputs: number of inputs -> name and share."""
-    import torch
+def _observe_dropout(see, net, x, label: str, inputs: dict[int, tuple[str, float]], maps: int) -> None:
+    """Facts: what dropout sets to 0 in training mode.
 
+    inputs: number of inputs of a dense layer -> name and share; maps: how many maps the first of them flattens.
+    """
     _ones_everywhere(net)
     net.train()
     share = _Share(net)
+    import torch
+
     with torch.no_grad():
-        net(x)
+        scores = net(x)
     share.close()
-    for features, (name, p) in inputs.items():
-        found = share.zeros.get(features)
+    asked = f"{label}, training mode"
+    for place, (features, (name, p)) in enumerate(inputs.items()):
+        zeros = share.zeros.get(features)
+        found = None if zeros is None else float(zeros.double().mean())
         near = found is not None and abs(found - p) < 0.07
         text = "none" if found == 0 else "no such layer" if found is None else f"about {p:g}" if near and p else f"{found:.2f}"
-        see.fact(f"{label}, training mode: share of {name} that dropout sets to 0", text,
-                 implied=f"about {p:g}" if p else "none")
+        see.fact(f"{asked}: share of {name} that dropout sets to 0", text, implied=f"about {p:g}" if p else "none")
+        if place == 0 and p and found:
+            groups = zeros.view(len(x), maps, -1)
+            whole = bool((groups.all(2) | ~groups.any(2)).all())
+            see.fact(f"{asked}: what is set to 0 in {name}", "whole maps" if whole else "single values", implied="single values")
+    see.fact(f"{asked}: share of the convolutions' inputs that dropout sets to 0", "none" if share.in_maps == 0 else f"{share.in_maps:.2f}",
+             implied="none")
+    other = scores[scores != 1]  # all are 1, unless something comes behind the last layer
+    p = max(p for _, p in inputs.values())
+    dropped = bool(((other == 0) | ((other - 1 / (1 - p)).abs() < 1e-4)).all())
+    see.fact(f"{asked}: results that dropout changes", "none" if not len(other) else "some" if dropped else "all are others", implied="none")
 
 
 # ---------------------------------------------------------------------------------------------- 10.1 MnistConvNet
@@ -205,17 +225,17 @@ def _observe_mnist(MnistConvNet, see):
 
 
 def _convnet(*tail, pad: int = 0, pool: bool = True, last_relu: bool = True, fc_relu: bool = True, act: str = "ReLU", kind: str = "MaxPool2d",
-             drop: float | None = None):
+             drop: float | None = None, pools: int = 2, start: int = 1, side: int = 0):
     """The right network with one part changed, for the mistakes below."""
     from torch import nn
 
-    side = {(0, True): 3, (1, True): 7, (0, False): 22}[pad, pool]
+    side = side or ({(0, True): 3, (1, True): 7, (0, False): 22}[pad, pool] if pools == 2 else 1)
     layers = []
     for number, (i, o) in enumerate(((1, 32), (32, 64), (64, 64))):
         layers.append(nn.Conv2d(i, o, 3, padding=pad))
         layers += [getattr(nn, act)()] if number < 2 or last_relu else []
-        layers += [getattr(nn, kind)(2)] if number < 2 and pool else []
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * side**2, 64), *([getattr(nn, act)()] if fc_relu else []),
+        layers += [getattr(nn, kind)(2)] if number < pools and pool else []
+    return nn.Sequential(*layers, nn.Flatten(start), nn.Linear(64 * side**2, 64), *([getattr(nn, act)()] if fc_relu else []),
                          *([nn.Dropout(drop)] if drop else []), nn.Linear(64, 10), *tail)
 
 
@@ -235,10 +255,31 @@ def _with_softmax(make):
     return net
 
 
-def _with_relu():
+def _with_relu(make):
+    def net(*args, **kwargs):
+        from torch import nn
+
+        return nn.Sequential(make(*args, **kwargs), nn.ReLU())
+    return net
+
+
+def _unregistered(dense: bool):
+    """Layers that PyTorch does not know of: the convolutions in a Python list, and (dense) the others too."""
     from torch import nn
 
-    return _convnet(nn.ReLU())
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers = list(_convnet())
+            self.convs = layers[:8]
+            self.head = layers[8:] if dense else nn.Sequential(*layers[8:])
+
+        def forward(self, x):
+            for layer in [*self.convs, *self.head]:
+                x = layer(x)
+            return x
+
+    return Hidden()
 
 
 def _reference_mnist():
@@ -284,21 +325,31 @@ MnistConvNet = Exercise(
     kind="class",
     mistakes=[
         _wrong("Each row sums to 1: there is a softmax at the end. `CrossEntropyLoss` expects raw scores.",
-                _with_softmax(_convnet), when=lambda f: f[f"{_MNIST}: what a row of the scores sums to"] == "always 1"),
+                _with_softmax(_convnet), when=lambda f: f[f"{_MNIST}: rows of the scores that sum to 1"] == "all"),
         _wrong("No ReLU after conv3: conv3 and fc1 then form one linear map.", lambda: _convnet(last_relu=False),
                 when=_linear_at_the_end),
-        _wrong("3,136 inputs to fc1: that is padding=1. The original uses no padding, which leaves 3 x 3 x 64 = 576.",
+        _wrong("3,136 inputs to fc1: that is padding=1. The picture has no padding, which leaves 3 x 3 x 64 = 576.",
                 lambda: _convnet(pad=1), when=lambda f: _raised(f, "x3136 ") or f.get(f"{_MNIST}: parameters") == 257_162),
         _wrong("30,976 inputs to fc1: the two 2 x 2 pools are missing.", lambda: _convnet(pool=False),
                 when=lambda f: _raised(f, "x30976 ") or f.get(f"{_MNIST}: parameters") == 2_038_922),
-        _wrong("ReLU on the ten scores: a score must be free to be negative.", _with_relu,
+        _wrong("ReLU on the ten scores: a score must be free to be negative.", _with_relu(_convnet),
                 when=lambda f: bool((f[f"{_MNIST}: result for a batch of 3 in eval mode, with given weights"] >= 0).all())),
         _wrong("No ReLU after fc1: the two dense layers then form one linear map.", lambda: _convnet(fc_relu=False)),
         _wrong("These are logarithms of probabilities: `CrossEntropyLoss` applies log-softmax itself. Return raw scores.", _with_log_softmax(_convnet)),
         _wrong("Sigmoid in place of ReLU: its slope is at most 0.25, and deep nets hardly learn with it.", lambda: _convnet(act="Sigmoid")),
         _wrong("The pools average; in the picture they take the maximum.", lambda: _convnet(kind="AvgPool2d")),
+        _wrong("No parameters: layers that are made in `forward`, or kept in a Python list, are unknown to `parameters()`. Make them in `__init__`.",
+                lambda: _unregistered(True), when=lambda f: f.get(f"{_MNIST}: parameters") == 0),
+        _wrong("Only the dense layers are registered. Convolutions in a Python list are unknown to `parameters()`: use `nn.ModuleList`.",
+                lambda: _unregistered(False), when=lambda f: f.get(f"{_MNIST}: parameters") == 37_578),
+        _wrong("A third pool: there is none after conv3, so that 3 x 3 x 64 = 576 values reach fc1.", lambda: _convnet(pools=3),
+                when=lambda f: _raised(f, "(3x64 and 576x") or f.get(f"{_MNIST}: parameters") == 60_554),
+        _wrong("`flatten()` makes one row of the whole batch. Keep the batch axis: `flatten(1)`.", lambda: _convnet(start=0),
+                when=lambda f: _raised(f, "(1x1728 and ", "(1728) and ", "(1728x")),
+        _wrong("576 values reach fc1, and it was made for another number: conv3 gives 64 maps of 3 x 3.", lambda: _convnet(side=5),
+                when=lambda f: _raised(f, "(3x576 and ")),
         _wrong("Dropout is not in the picture: two passes in training mode differ. This network has none.", lambda: _convnet(drop=0.5),
-                when=lambda f: f.get(f"{_MNIST}: two passes in training mode") == "differ"),
+                when=lambda f: f.get(f"{_MNIST}: two passes in training mode") == "differ" and f[f"{_MNIST}: parameters"] == 93_322),
     ],
     hints=[
         "Write the shape after each layer next to it.",
@@ -384,7 +435,7 @@ def _reference_summarize(model, x):
 
 
 def _summarize_with(model, x, *, leaves=True, remove=True, eval_mode=True, batch=False, calls=True, once=True, late=False,
-                    inputs=False, classes=False, back=True):
+                    inputs=False, classes=False, back: bool | str = True, buffers=False, again=True, rude=False):
     """The right answer with one part changed, for the mistakes below."""
     import torch
 
@@ -393,9 +444,10 @@ def _summarize_with(model, x, *, leaves=True, remove=True, eval_mode=True, batch
     def look(name, module, args, out):
         out = args[0] if inputs else out
         name = type(module).__name__ if classes else list(model.named_modules())[-1][0] if late else name
-        own = 0 if once and module in seen else sum(p.numel() for p in module.parameters())
+        own = 0 if once and module in seen else sum(p.numel() for p in (module.state_dict().values() if buffers else module.parameters()))
+        if again or module not in seen:
+            rows.append((name, tuple(out.shape) if batch else tuple(out.shape[1:]), own))
         seen.add(module)
-        rows.append((name, tuple(out.shape) if batch else tuple(out.shape[1:]), own))
 
     for name, module in model.named_modules():
         if not leaves or not list(module.children()):
@@ -405,9 +457,12 @@ def _summarize_with(model, x, *, leaves=True, remove=True, eval_mode=True, batch
     with torch.no_grad():
         model(x)
     if back:
-        model.train(was)
+        model.train(back == "train" or was)
     for handle in handles if remove else ():
         handle.remove()
+    if rude:
+        for module in model.modules():
+            module._forward_hooks.clear()
     if not calls:
         order = [name for name, _ in model.named_modules()]
         rows.sort(key=lambda row: order.index(row[0]))
@@ -419,6 +474,7 @@ def _summarize_mistake(**options):
 
 
 _NESTED = "summarize(a nested network in training mode, x of shape (3, 2, 7, 6))"
+_IN_EVAL = "summarize(the nested network in eval mode, x of shape (1, 2, 7, 6))"
 
 summarize = Exercise(
     "10.2", "summarize",
@@ -429,8 +485,6 @@ summarize = Exercise(
                 _summarize_mistake(leaves=False), when=lambda f: any(row.startswith("body ") for row in f[f"{_NESTED}: its rows"])),
         Mistake("Hooks not removed: after the call the model still carries yours.", _summarize_mistake(remove=False),
                 when=lambda f: f[f"{_NESTED}: hooks of its own left on the model"] > 0),
-        Mistake("It ran in training mode, and the running statistics of BatchNorm changed: switch to eval and back.",
-                _summarize_mistake(eval_mode=False), when=lambda f: "running_mean" in f[f"{_NESTED}: changed in the model"]),
         Mistake("The batch axis is still there: drop the first entry of each shape.", _summarize_mistake(batch=True),
                 when=lambda f: f[f"{_NESTED}: its rows"][0].startswith("body.0 (3, 6")),
         Mistake("These are the layers in the order of definition: report calls, in the order in which they happen.",
@@ -442,12 +496,23 @@ summarize = Exercise(
                 when=lambda f: f[f"{_NESTED}: its rows"][0].startswith("body.0 (2, 7, 6)")),
         Mistake("The first entry is the name in the model, such as body.0, and not the class of the layer.", _summarize_mistake(classes=True),
                 when=lambda f: f[f"{_NESTED}: its rows"][0].startswith("Conv2d")),
+        Mistake("BatchNorm's running mean and variance are counted too. They are buffers, not parameters: `module.parameters()` leaves them out.",
+                _summarize_mistake(buffers=True), when=lambda f: f[f"{_NESTED}: its rows"][1].endswith(" 25")),
+        Mistake("Each layer is listed once. Asked is a row for each call: a layer that is called twice has two rows.",
+                _summarize_mistake(again=False), when=lambda f: len(f[f"{_NESTED}: its rows"]) == 7 and f[f"{_NESTED}: its rows"][5].startswith("mix")),
+        Mistake("Hooks that were not yours are gone: remove only the handles that you got.", _summarize_mistake(rude=True),
+                when=lambda f: f[f"{_NESTED}: hooks of its own left on the model"] < 0),
+        Mistake("It ran in training mode, and the running statistics of BatchNorm changed: switch to eval and back.",
+                _summarize_mistake(eval_mode=False), when=lambda f: "running_mean" in f[f"{_NESTED}: changed in the model"]),
         Mistake("The model stays in eval mode: note `model.training` first, and give it back.", _summarize_mistake(back=False),
                 when=lambda f: f[f"{_NESTED}: the mode afterwards"] == "eval"),
+        Mistake("`model.train()` at the end: a model that came in eval mode leaves in training mode. Give back the mode you found.",
+                _summarize_mistake(back="train"), when=lambda f: f[f"{_IN_EVAL}: the mode afterwards"] == "training"),
     ],
     hints=[
-        "Forward hooks: a function that PyTorch calls after each forward pass of a module.",
-        "`register_forward_hook` returns a handle; `handle.remove()` takes the hook off again.",
+        "Forward hooks: a function that PyTorch calls after each forward pass of a module. One pass in eval mode, and all rows are there.",
+        "`register_forward_hook` returns a handle; `handle.remove()` takes the hook off again. Keep a set of the names you have met: "
+        "met again, a layer has 0 parameters.",
         "`def hook(module, args, out, name=name): rows.append((name, ___, ___))`",
     ],
 )
@@ -473,10 +538,11 @@ def _observe_cifar(CifarNet, see):
             net.train()
             same = torch.equal(net(x), net(x))
         see.fact(f"{label}: two passes in training mode", "the same" if same else "differ", implied="differ" if p else "the same")
-        _observe_dropout(see, net, _images(6, 3, 32, 32), label, {1024: ("the flattened map", p), 500: ("fc1's results", p)})
+        _observe_dropout(see, net, _images(6, 3, 32, 32), label, {1024: ("the flattened map", p), 500: ("fc1's results", p)}, maps=64)
 
 
-def _cifar(dropout=0.25, *, pad=1, first=True, second=True, always=False, last_relu=True, relu=True, scores=False):
+def _cifar(dropout=0.25, *, pad=1, first=True, second=True, always=False, last_relu=True, relu=True, scores=False,
+           kind="MaxPool2d", first_kind="Dropout", body=False):
     import torch.nn.functional as F
     from torch import nn
 
@@ -486,8 +552,9 @@ def _cifar(dropout=0.25, *, pad=1, first=True, second=True, always=False, last_r
 
     drop = Always if always else lambda: nn.Dropout(dropout)
     layers = [part for i, o in ((3, 16), (16, 32), (32, 64)) for part in (nn.Conv2d(i, o, 3, padding=pad), *([nn.ReLU()] if relu else []),
-                                                                              nn.MaxPool2d(2))]
-    return nn.Sequential(*layers, nn.Flatten(), *([drop()] if first else []), nn.Linear(1024 if pad else 256, 500),
+                                                                              getattr(nn, kind)(2), *([drop()] if body and o < 64 else []))]
+    before = [getattr(nn, first_kind)(dropout)] if first and not always else []  # in front of flatten, where Dropout2d knows the maps
+    return nn.Sequential(*layers, *before, nn.Flatten(), *([drop()] if first and always else []), nn.Linear(1024 if pad else 256, 500),
                          *([nn.ReLU()] if last_relu else []), *([drop()] if second else []), nn.Linear(500, 10),
                          *([drop()] if scores else []))
 
@@ -520,6 +587,19 @@ def _reference_cifar(dropout=0.25):
 
 _CIFAR = "CifarNet(dropout=0.5)"
 
+
+def _on_scores(facts, missing: int) -> bool:
+    """Whether the scores are dropped, and so many of the two right places are not."""
+    shares = [facts[f"{_CIFAR}, training mode: share of {name} that dropout sets to 0"] for name in ("the flattened map", "fc1's results")]
+    return facts[f"{_CIFAR}, training mode: results that dropout changes"] == "some" and shares.count("none") == missing
+
+
+def _share_is(facts, label: str, p: float) -> bool:
+    """Whether dropout takes a share of about p, which is not the one asked for."""
+    text = facts[f"{label}, training mode: share of the flattened map that dropout sets to 0"]
+    return text[0].isdigit() and abs(float(text) - p) < 0.07
+
+
 CifarNet = Exercise(
     "10.3", "CifarNet",
     observe=_observe_cifar,
@@ -527,7 +607,7 @@ CifarNet = Exercise(
     kind="class",
     mistakes=[
         _wrong("Each row sums to 1: there is a softmax at the end. The loss wants raw scores.", _with_softmax(_cifar),
-                when=lambda f: f[f"{_CIFAR}: what a row of the scores sums to"] == "always 1"),
+                when=lambda f: f[f"{_CIFAR}: rows of the scores that sum to 1"] == "all"),
         _wrong("Still random in eval mode: F.dropout(x, p) drops always. It needs the flag: pass self.training.",
                 lambda dropout=0.25: _cifar(dropout, always=True),
                 when=lambda f: f[f"{_CIFAR}: two passes in eval mode"] == "differ"),
@@ -537,6 +617,10 @@ CifarNet = Exercise(
         _wrong("Dropout is missing: train and eval outputs agree for dropout=0.5.",
                 lambda dropout=0.25: _cifar(dropout, first=False, second=False),
                 when=lambda f: f[f"{_CIFAR}: two passes in training mode"] == "the same"),
+        _wrong("A third dropout, on the scores: they are set to 0 at random. Two places are asked for.",
+                lambda dropout=0.25: _cifar(dropout, scores=True), when=lambda f: _on_scores(f, 0)),
+        _wrong("Dropout on the scores: they are set to 0 at random. It belongs on the flattened map and after fc1's ReLU.",
+                lambda dropout=0.25: _cifar(dropout, second=False, scores=True), when=lambda f: _on_scores(f, 1) or _on_scores(f, 2)),
         _wrong("One dropout of two: it belongs on the flattened map and after fc1's ReLU.",
                 lambda dropout=0.25: _cifar(dropout, first=False),
                 when=lambda f: sum(f[f"{_CIFAR}, training mode: share of {n} that dropout sets to 0"] == "none"
@@ -544,12 +628,21 @@ CifarNet = Exercise(
         _wrong("No ReLU after the convolutions: without it they form one linear map.", lambda dropout=0.25: _cifar(dropout, relu=False)),
         _wrong("No ReLU after fc1: the two dense layers then form one linear map.", lambda dropout=0.25: _cifar(dropout, last_relu=False)),
         _wrong("These are logarithms of probabilities: the loss applies log-softmax itself. Return raw scores.", _with_log_softmax(_cifar)),
-        _wrong("Dropout on the scores: they are set to 0 at random. It belongs on the flattened map and after fc1's ReLU.",
-                lambda dropout=0.25: _cifar(dropout, first=False, second=False, scores=True),
-                when=lambda f: all(f[f"{_CIFAR}, training mode: share of {n} that dropout sets to 0"] == "none" for n in ("the flattened map", "fc1's results"))
-                and f[f"{_CIFAR}: two passes in training mode"] == "differ"),
+        _wrong("Whole maps are dropped, as `Dropout2d` does it. Asked is dropout of single values: `nn.Dropout` on the flattened map.",
+                lambda dropout=0.25: _cifar(dropout, first_kind="Dropout2d"),
+                when=lambda f: f[f"{_CIFAR}, training mode: what is set to 0 in the flattened map"] == "whole maps"),
+        _wrong("Dropout between the convolutions: it belongs on the flattened map and after fc1's ReLU only.",
+                lambda dropout=0.25: _cifar(dropout, body=True),
+                when=lambda f: f[f"{_CIFAR}, training mode: share of the convolutions' inputs that dropout sets to 0"] != "none"),
         _wrong("The argument `dropout` is not used: the probability is always 0.25.", lambda dropout=0.25: _cifar(),
-                when=lambda f: f["CifarNet(dropout=0.5), training mode: share of the flattened map that dropout sets to 0"] == "0.25"),
+                when=lambda f: _share_is(f, _CIFAR, 0.25)),
+        _wrong("Not the argument but its complement: `nn.Dropout(p)` sets a share p to 0, and does not keep it.",
+                lambda dropout=0.25: _cifar(1 - dropout), when=lambda f: _share_is(f, "CifarNet()", 0.75)),
+        _wrong("The argument `dropout` is not used: half of the values are always dropped, as `nn.Dropout()` does it without a number.",
+                lambda dropout=0.25: _cifar(0.5), when=lambda f: _share_is(f, "CifarNet()", 0.5)),
+        _wrong("ReLU on the ten scores: a score must be free to be negative.", _with_relu(_cifar),
+                when=lambda f: bool((f[f"{_CIFAR}: result for a batch of 3 in eval mode, with given weights"] >= 0).all())),
+        _wrong("The pools average; asked are maxima.", lambda dropout=0.25: _cifar(dropout, kind="AvgPool2d")),
     ],
     hints=[
         "Three times convolution, ReLU, pool; then two dense layers.",
@@ -584,6 +677,9 @@ def _candidates(image: np.ndarray, m: int, flip: bool) -> dict[bytes, tuple]:
             for dy in range(-m, m + 1) for dx in range(-m, m + 1)}
 
 
+_STRANGE = "results that no mirroring and shifting gives"
+
+
 def _observe_augment(augment_batch, see):
     import torch
 
@@ -605,6 +701,17 @@ def _observe_augment(augment_batch, see):
                  implied="gives the same")
         see.fact(f"{asked}: global random state", "unchanged" if same_state else "changed", implied="unchanged")
         _observe_results(see, asked, _cpu(got), image, m, flip)
+        if flip:
+            generator = torch.Generator().manual_seed(7)
+            calls = [_cpu(augment_batch(x[:20].clone(), generator)) for _ in range(2)]
+            see.fact("20 copies of one image, a second call with the same generator", "gives the same" if np.array_equal(*calls) else "gives another",
+                     implied="gives another")
+            generator = torch.Generator().manual_seed(8)
+            known = _candidates(image, m, True)
+            found = [[known.get(np.ascontiguousarray(r).tobytes(), (None,))[0] for r in _cpu(augment_batch(x[:3].clone(), generator))] for _ in range(12)]
+            each = {tuple(sorted(set(row), key=str)) for row in found}
+            see.fact("12 batches of 3 copies: of a batch are mirrored", {((False,),): "none", ((True,),): "all", ((False,), (True,)): "none or all"}.get(
+                tuple(sorted(each)) if (None,) not in each and all(None not in e for e in each) else (), "some, none or all"), implied="some, none or all")
     several = np.stack([np.roll(image, k, axis=2) + k for k in range(11)])
     got = see.call(augment_batch, _on_device(several), torch.Generator().manual_seed(3), max_shift=0, flip=False, label="11 images, max_shift=0, flip=False")
     got = see.call(augment_batch, _on_device(several), torch.Generator().manual_seed(4), max_shift=3, label="11 images, max_shift=3",
@@ -613,24 +720,51 @@ def _observe_augment(augment_batch, see):
     see.fact("11 images, max_shift=3: results that come from their own image", own, implied=11)
 
 
+def _bytes(images) -> set[bytes]:
+    return {np.ascontiguousarray(image).tobytes() for image in images}
+
+
+def _padded(image: np.ndarray, m: int, mode: str) -> set[bytes]:
+    """All windows of the padded image and of the padded mirror image."""
+    _, height, width = image.shape
+    wide = [np.pad(p, ((0, 0), (m, m), (m, m)), mode=mode) for p in (image, image[:, :, ::-1])]
+    return _bytes(p[:, top:top + height, left:left + width] for p in wide for top in range(2 * m + 1) for left in range(2 * m + 1))
+
+
+def _strange_kind(strange: list[np.ndarray], image: np.ndarray, m: int, flip: bool) -> str:
+    """What kind of results these are that no mirroring and shifting by up to m gives."""
+    if not strange:
+        return "none"
+    texts = [np.ascontiguousarray(r).tobytes() for r in strange]
+    every = {"mirrored": _candidates(image, m, True), "rolled around": _padded(image, m, "wrap"), "the edge repeated": _padded(image, m, "edge"),
+             "reflected at the edge": _padded(image, m, "reflect"), "the channels in reverse order": _candidates(image[::-1].copy(), m, False),
+             "shifted too far": _candidates(image, m + 1, flip)}
+    for kind, known in every.items():
+        if all(t in known for t in texts):
+            return kind
+    upside = _candidates(image[:, ::-1].copy(), m, True)
+    if any(t in upside for t in texts):
+        return "upside down"
+    planes = [_candidates(plane[None], m, True) for plane in image]
+    if all(r[c][None].tobytes() in planes[c] for r in strange for c in range(len(image))):
+        return "each channel moved on its own"
+    return "others"
+
+
 def _observe_results(see, asked: str, got: np.ndarray, image: np.ndarray, m: int, flip: bool) -> None:
     known = _candidates(image, m, flip)
     found = [known.get(np.ascontiguousarray(r).tobytes()) for r in got]
-    upside = _candidates(image[:, ::-1].copy(), m, True)
-    mirrored = _candidates(image, m, True)
-    rolled = {np.roll(p, (dy, dx), (1, 2)).tobytes() for p in (image, image[:, :, ::-1]) for dy in range(-m, m + 1) for dx in range(-m, m + 1)}
-    strange = [np.ascontiguousarray(r).tobytes() for r, place in zip(got, found, strict=True) if place is None]
-    what = "none"
-    if strange:
-        edged = {np.pad(p, ((0, 0), (m, m), (m, m)), mode="edge")[:, top:top + p.shape[1], left:left + p.shape[2]].tobytes()
-                 for p in (image, image[:, :, ::-1]) for top in range(2 * m + 1) for left in range(2 * m + 1)}
-        what = ("mirrored" if all(s in mirrored for s in strange) else "upside down" if any(s in upside for s in strange) else "rolled around" if all(s in rolled for s in strange)
-                else "the edge repeated" if all(s in edged for s in strange) else "others")
-    see.fact(f"{asked}: images that are no mirrored or shifted copy", what, implied="none")
+    strange = [r for r, place in zip(got, found, strict=True) if place is None]
+    see.fact(f"{asked}: {_STRANGE}", _strange_kind(strange, image, m, flip), implied="none")
     places = [place for place in found if place is not None]
-    see.fact(f"{asked}: different shifts, of {(2 * m + 1) ** 2}", len({p[1:] for p in places}), implied=(2 * m + 1) ** 2)
+    see.fact(f"{asked}: different shifts (dy, dx), of {(2 * m + 1) ** 2}", len({p[1:] for p in places}), implied=(2 * m + 1) ** 2)
+    for axis, name in ((1, "dy"), (2, "dx")):
+        see.fact(f"{asked}: different {name}, of {2 * m + 1}", len({p[axis] for p in places}), implied=2 * m + 1)
     count = sum(p[0] for p in places)
     if flip:
+        for axis, name in ((1, "dy"), (2, "dx")):  # of 400 right ones 160 are expected, with a standard deviation of 10
+            far = sum(abs(p[axis]) == m for p in places)
+            see.fact(f"{asked}: with {name} = -2 or 2", "120 to 200" if 120 <= far <= 200 else str(far), implied="120 to 200")
         see.fact(f"{asked}: mirrored", "150 to 250" if 150 <= count <= 250 else str(count), implied="150 to 250")
         see.fact(f"{asked}: mirrored or not at the same shift", "both" if len(set(places)) >= 40 else "one of them", implied="both")
 
@@ -648,20 +782,31 @@ def _reference_augment(x, generator, max_shift=2, flip=True):
 
 
 def _augment_with(x, generator, max_shift=2, flip=True, *, axis=-1, per_image=True, roll=False, in_place=False, own=True, top=1,
-                  pad="constant", diagonal=False, mirrors=True):
+                  pad="constant", diagonal=False, mirrors: bool | str = True, seed=None, draw="whole", rows=True, reverse=False,
+                  channels=False):
     """The right answer with one part changed, for the mistakes below."""
     import torch
     import torch.nn.functional as F
 
     source = x if in_place else x.clone()
-    generator = generator if own else None
+    if channels:  # a draw for each channel
+        flat = x.flatten(0, 1)[:, None]
+        return _augment_with(flat, generator, max_shift, flip).view(x.shape)
+    generator = torch.Generator().manual_seed(seed) if seed is not None else generator if own else None
     n, m = len(x), max_shift
     draws = n if per_image else 1
-    shifts = torch.randint(0, 2 * m + top, (draws, 2), generator=generator).expand(n, 2).tolist()
-    mirror = (torch.rand(draws, generator=generator) < 0.5).expand(n).tolist()
+    if draw == "whole":
+        shifts = torch.randint(0, 2 * m + top, (draws, 2), generator=generator).expand(n, 2).tolist()
+    else:
+        real = (2 * torch.rand(draws, 2, generator=generator) - 1) * m
+        shifts = ((real.round() if draw == "rounded" else real.trunc()).int() + m).tolist()
+    mirror = (torch.rand(1 if mirrors == "batch" else draws, generator=generator) < (2 if mirrors == "every" else 0.5)).expand(n).tolist()
     for i in range(n):
         image = source[i].flip(axis) if (flip or mirrors == "always") and mirrors and mirror[i] else source[i].clone()
+        if reverse:
+            image = image.flip(0)
         top_, left = shifts[i] if not diagonal else shifts[i][:1] * 2
+        top_ = top_ if rows else m
         if roll:
             source[i] = torch.roll(image, (top_ - m, left - m), (1, 2))
         else:
@@ -673,7 +818,16 @@ def _augment_mistake(**options):
     return lambda x, generator, max_shift=2, flip=True: _augment_with(x, generator, max_shift, flip, **options)
 
 
-_COPIES = "400 copies of one image"
+_COPIES, _FEW = "400 copies of one image", "90 copies of one image, max_shift=1, flip=False"
+
+
+def _strange(facts, kind: str) -> bool:
+    return facts[f"{_COPIES}: {_STRANGE}"] == kind
+
+
+def _shifts(facts) -> int:
+    return facts[f"{_COPIES}: different shifts (dy, dx), of 25"]
+
 
 augment_batch = Exercise(
     "10.4", "augment_batch",
@@ -681,26 +835,47 @@ augment_batch = Exercise(
     expected=_reference_augment,
     mistakes=[
         Mistake("Images are upside down: mirror the width axis (the last one), not the height.", _augment_mistake(axis=-2),
-                when=lambda f: f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "upside down"),
+                when=lambda f: _strange(f, "upside down")),
         Mistake("One draw for the whole batch: all images got the same shift. Draw one for each image.",
-                _augment_mistake(per_image=False), when=lambda f: (f[f"{_COPIES}: different shifts, of 25"] == 1
-                                                                   and f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "none")),
+                _augment_mistake(per_image=False), when=lambda f: _shifts(f) == 1 and _strange(f, "none")),
         Mistake("Pixels re-enter on the opposite side, as `roll` does it; zeros should enter.", _augment_mistake(roll=True),
-                when=lambda f: f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "rolled around"),
+                when=lambda f: _strange(f, "rolled around")),
         Mistake("The caller's batch was overwritten: make a new tensor.", _augment_mistake(in_place=True),
                 when=lambda f: f"{_COPIES}: its inputs stay as they are" in f),
         Mistake("Two calls with equally seeded generators differ: pass `generator` to every draw.", _augment_mistake(own=False),
                 when=lambda f: f[f"{_COPIES}: an equally seeded second call"] == "gives another"),
+        Mistake("Two calls with one generator give the same. Your function seeds a generator of its own, so that each epoch would see the same "
+                "variants: draw from `generator` itself.", _augment_mistake(seed=0),
+                when=lambda f: f["20 copies of one image, a second call with the same generator"] == "gives the same" and _shifts(f) > 1),
         Mistake("The largest shift never comes: the upper end of `randint` is not included, so 2m + 1 is needed.",
-                _augment_mistake(top=0), when=lambda f: f[f"{_COPIES}: different shifts, of 25"] in {16, 20}),
+                _augment_mistake(top=0), when=lambda f: _shifts(f) in {16, 20} and _strange(f, "none")),
+        Mistake("Rounded: the outermost shifts come half as often as the others. `randint` draws whole numbers uniformly.",
+                _augment_mistake(draw="rounded"), when=lambda f: _shifts(f) == 25 and _strange(f, "none") and all(
+                    f[f"{_COPIES}: with {name} = -2 or 2"].isdigit() and int(f[f"{_COPIES}: with {name} = -2 or 2"]) < 120 for name in ("dy", "dx"))),
+        Mistake("Cut to whole numbers toward 0: the outermost shifts never come. `randint` draws whole numbers uniformly.",
+                _augment_mistake(draw="cut"), when=lambda f: _shifts(f) == 9 and _strange(f, "none")),
         Mistake("The edge is repeated where zeros should enter: pad with the constant 0.", _augment_mistake(pad="replicate"),
-                when=lambda f: f[f"{_COPIES}: images that are no mirrored or shifted copy"] == "the edge repeated"),
+                when=lambda f: _strange(f, "the edge repeated")),
+        Mistake("The picture is reflected at its edge where zeros should enter: pad with the constant 0.", _augment_mistake(pad="reflect"),
+                when=lambda f: _strange(f, "reflected at the edge")),
+        Mistake("The channels come in reverse order: mirror the last axis, not the one of the colors.", _augment_mistake(reverse=True, mirrors=False),
+                when=lambda f: _strange(f, "the channels in reverse order")),
+        Mistake("Each channel moves on its own: one draw for a picture, and all its channels follow.", _augment_mistake(channels=True),
+                when=lambda f: _strange(f, "each channel moved on its own")),
+        Mistake("`max_shift` is ignored: with max_shift=1 some pictures are shifted by 2.", lambda x, generator, max_shift=2, flip=True: _augment_with(x, generator, 2, flip),
+                when=lambda f: _strange(f, "none") and f[f"{_FEW}: {_STRANGE}"] == "shifted too far"),
         Mistake("The same number for rows and columns, so that pictures move along a diagonal only. Draw two for each image.", _augment_mistake(diagonal=True),
-                when=lambda f: f[f"{_COPIES}: different shifts, of 25"] == 5),
-        Mistake("No image is mirrored.", _augment_mistake(mirrors=False), when=lambda f: f[f"{_COPIES}: mirrored"] == "0"),
+                when=lambda f: _shifts(f) == 5 and _strange(f, "none") and f[f"{_COPIES}: different dy, of 5"] == f[f"{_COPIES}: different dx, of 5"] == 5),
+        Mistake("Shifted along one axis only: draw a dy and a dx for each image.", _augment_mistake(rows=False),
+                when=lambda f: _shifts(f) == 5 and _strange(f, "none") and 1 in (f[f"{_COPIES}: different dy, of 5"], f[f"{_COPIES}: different dx, of 5"])),
+        Mistake("No image is mirrored.", _augment_mistake(mirrors=False),
+                when=lambda f: f["12 batches of 3 copies: of a batch are mirrored"] == "none" and f[f"{_COPIES}: mirrored"] == "0" and _strange(f, "none")),
+        Mistake("Every image is mirrored: half of them should be.", _augment_mistake(mirrors="every"),
+                when=lambda f: f["12 batches of 3 copies: of a batch are mirrored"] == "all"),
+        Mistake("One draw decides for a whole batch whether it is mirrored. Draw one for each image.", _augment_mistake(mirrors="batch"),
+                when=lambda f: f["12 batches of 3 copies: of a batch are mirrored"] == "none or all"),
         Mistake("`flip=False` is ignored: some images are mirrored all the same.", _augment_mistake(mirrors="always"),
-                when=lambda f: (f.get(f"{_COPIES}: mirrored") == "150 to 250"
-                                and f.get("90 copies of one image, max_shift=1, flip=False: images that are no mirrored or shifted copy") == "mirrored")),
+                when=lambda f: f.get(f"{_COPIES}: mirrored") == "150 to 250" and f[f"{_FEW}: {_STRANGE}"] == "mirrored"),
     ],
     hints=[
         "Pad all sides with zeros, then cut a window of the old size out, at another place for each image.",
@@ -735,6 +910,10 @@ def _observe_per_class(per_class_accuracy, see):
         asked = f"{n} rows, {classes} classes"
         got = see.call(per_class_accuracy, *_class_case(*case), classes, label=asked, record=False, asks="a tensor")
         if is_tensor(got) and got.is_floating_point():  # NaN never equals NaN
+            if tuple(got.shape) == (classes,):
+                absent = ", ".join(str(c) for c in range(classes) if c not in case[2])
+                found = ", ".join(str(int(c)) for c in got.isnan().nonzero().flatten())
+                see.fact(f"{asked}: classes with NaN", found or "none", implied=absent or "none")
             got = torch.where(got.isnan(), torch.full_like(got, -1), got)
         see.fact(f"{asked} (NaN is shown as -1)", got, rtol=1e-5)
 
@@ -755,16 +934,21 @@ def _per_class_with(logits, targets, n_classes, by="targets", absent=float("nan"
 
     guesses = logits.argmax(dim)
     right = torch.bincount(targets[guesses == targets], minlength=n_classes).float()
-    counts = {"targets": torch.bincount(targets, minlength=n_classes), "guesses": torch.bincount(guesses, minlength=n_classes),
-              "all": torch.full((n_classes,), len(targets), device=targets.device)}[by]
+    true, said = torch.bincount(targets, minlength=n_classes), torch.bincount(guesses, minlength=n_classes)
+    if by == "one against the rest":
+        return (len(targets) - true - said + 2 * right) / len(targets)
+    counts = {"targets": true, "guesses": said, "all": torch.full_like(true, len(targets)), "nothing": torch.ones_like(true)}[by]
     found = right / counts
     return torch.where(torch.bincount(targets, minlength=n_classes) == 0, torch.full_like(found, absent), found)
 
 
+_FIRST = "37 rows, 6 classes (NaN is shown as -1)"
+
+
 def _same_where_present(facts, by: str) -> bool:
     """Whether the answer for the first case is the one that divides by ``by``, in the classes that occur."""
-    n, classes, present, _ = _CLASS_CASES[0]
-    found, wrong = facts[f"{n} rows, {classes} classes (NaN is shown as -1)"], _per_class_with(*_class_case(*_CLASS_CASES[0]), classes, by=by)
+    _, classes, present, _ = _CLASS_CASES[0]
+    found, wrong = facts[_FIRST], _per_class_with(*_class_case(*_CLASS_CASES[0]), classes, by=by)
     return bool(np.allclose(_cpu(found)[list(present)], _cpu(wrong)[list(present)], rtol=1e-4))
 
 
@@ -783,9 +967,31 @@ per_class_accuracy = Exercise(
                 lambda logits, targets, n_classes: 100 * _per_class_with(logits, targets, n_classes)),
         Mistake("0 for absent classes: no sample, no accuracy, so NaN.",
                 lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, absent=0.0)),
+        Mistake("-1 for absent classes: no sample, no accuracy, so NaN.",
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, absent=-1.0)),
+        Mistake("Each class against the rest: images of other classes that were not called c count as right, too. Look at the images of class c only.",
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, by="one against the rest"),
+                when=lambda f: _same_where_present(f, "one against the rest")),
+        Mistake("These are numbers of hits: divide by the number of samples of the class.",
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, by="nothing"),
+                when=lambda f: _same_where_present(f, "nothing")),
+        Mistake("This is the share of errors: 1 minus what is asked.",
+                lambda logits, targets, n_classes: 1 - _per_class_with(logits, targets, n_classes)),
+        Mistake("`//` rounds down to whole numbers: divide with `/`.",
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes).floor()),
+        Mistake("One number for all classes: that is the overall accuracy. Asked is one number for each true class.",
+                lambda logits, targets, n_classes: (logits.argmax(1) == targets).float().mean(),
+                when=lambda f: is_tensor(f[_FIRST]) and f[_FIRST].ndim == 0),
+        Mistake("Too short: `bincount` ends with the largest class that occurs. Give it minlength=n_classes.",
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes)[:int(targets.max()) + 1],
+                when=lambda f: tuple(f[_FIRST].shape) == (5,)),
+        Mistake("The absent classes are left out, so that a place no longer says which class it is: NaN for those.",
+                lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes)[targets.unique()],
+                when=lambda f: tuple(f[_FIRST].shape) == (4,)),
         Mistake("argmax runs over the batch: it must run over the classes, dimension 1.",
                 lambda logits, targets, n_classes: _per_class_with(logits, targets, n_classes, dim=0),
-                when=lambda f: _raised(f, "size of tensor a (6) must match the size of tensor b (37)")),
+                when=lambda f: _raised(f, "size of tensor a (6) must match the size of tensor b (37)", "size of tensor a (37) must match the size of tensor b (6)",
+                                       "the mask [37] at index 0 does not match the shape of the indexed tensor [6]")),
     ],
     hints=[
         "Of all images of class c, how many hit?",
@@ -808,6 +1014,11 @@ def _observe_block(ResidualBlock, see):
             return
         x = 0.3 + _images(n, i, height, width)
         block.eval()
+        with torch.no_grad():
+            try:
+                block(x.clone())  # lazy layers make their parameters here
+            except Exception:  # it comes again below; what was made says more about it
+                see.fact(f"{label}: parameters", _count(block))
         _fill(block)
         with torch.no_grad():
             got = see.call(block, x, label=f"{label}: result", record=False, asks="a tensor")
@@ -845,8 +1056,8 @@ def _passes(block, x) -> str:
     return "gives 0" if not bool(got.any()) else "gives something else"
 
 
-def _block(i, o, stride=1, *, branch_relu=False, final_relu=True, shortcut="right", bias=False, late=False, norm=True,
-           middle=True, added: bool | str = True, kernel=1):
+def _block(i, o, stride=1, *, branch_relu=False, final_relu=True, shortcut="right", bias=False, late: bool | str = False, norm=True,
+           middle=True, added: bool | str = True, kernel=1, order="right", pad=1):
     """The right block with one part changed, for the mistakes below."""
     import torch
     from torch import nn
@@ -854,21 +1065,28 @@ def _block(i, o, stride=1, *, branch_relu=False, final_relu=True, shortcut="righ
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
-            first, second = (1, stride) if late else (stride, 1)
-            self.branch = nn.Sequential(nn.Conv2d(i, o, 3, first, 1, bias=bias), nn.BatchNorm2d(o), nn.ReLU() if middle else nn.Identity(),
-                                        nn.Conv2d(o, o, 3, second, 1, bias=bias), nn.BatchNorm2d(o))
-            same = (i == o and stride == 1) or shortcut == "identity"
+            first, second = (stride, stride) if late == "both" else (1, stride) if late else (stride, 1)
+            convs = nn.Conv2d(i, o, 3, first, pad, bias=bias), nn.Conv2d(o, o, 3, second, pad, bias=bias)
+            one = nn.BatchNorm2d(o)
+            norms = one, one if order == "shared" else nn.BatchNorm2d(o)
+            relu = nn.ReLU() if middle else nn.Identity()
+            self.branch = nn.Sequential(*{
+                "ReLU first": (convs[0], relu, norms[0], convs[1], norms[1]),
+                "before": (nn.BatchNorm2d(i), relu, convs[0], norms[0], relu, convs[1]),
+                "one": (convs[0], norms[0]),
+            }.get(order, (convs[0], norms[0], relu, convs[1], norms[1])))
+            same = (i == o and stride == 1) or shortcut == "identity" or (shortcut == "channels" and i == o)
             if shortcut != "none" and (not same or shortcut == "always"):
-                self.down = nn.Sequential(nn.Conv2d(i, o, kernel, stride, kernel // 2, bias=bias), *([nn.BatchNorm2d(o)] if norm else []))
+                self.down = nn.Sequential(nn.Conv2d(i, o, kernel, 1 if shortcut == "large" else stride, kernel // 2, bias=bias),
+                                          *([nn.BatchNorm2d(o)] if norm else []))
 
         def forward(self, x):
             y = self.branch(x)
             y = torch.relu(y) if branch_relu else y
-            if added == "cat":
-                y = torch.cat([y, self.down(x) if hasattr(self, "down") else x], 1)
-            elif shortcut != "none" and added:
-                y = y + (self.down(x) if hasattr(self, "down") else x)
-            return torch.relu(y) if final_relu and not branch_relu else y
+            if shortcut != "none" and added:
+                side = self.down(x) if hasattr(self, "down") else x
+                y = torch.cat([y, side], 1) if added == "cat" else y * side if added == "times" else y - side if added == "minus" else y + side
+            return torch.relu(y) if final_relu else y
 
     return Block()
 
@@ -906,6 +1124,20 @@ def _reference_block(in_channels, out_channels, stride=1):
 
 _DOWN, _SAME = "ResidualBlock(16, 32, stride=2)", "ResidualBlock(16, 16)"
 
+
+def _no_projection(facts) -> bool:
+    """Whether the last block that was made has the parameters of its branch only."""
+    without = {_DOWN: 13_952, "ResidualBlock(6, 10)": 1_480, "ResidualBlock(12, 12, stride=2)": 2_640}
+    label = [k for k in facts if k.endswith(": parameters")][-1]
+    return without.get(label.removesuffix(": parameters")) == facts[label]
+
+
+def _sizes_clash(facts, sizes: set[str]) -> bool:
+    """Whether branch and shortcut, with all their parameters, gave maps of these two sizes for (2, 16, 9, 8)."""
+    texts = [v.text for v in facts.values() if isinstance(v, Raised) and "must match the size of tensor" in v.text]
+    return bool(texts) and set(re.findall(r"\((\d+)\)", texts[0])) == sizes and facts[f"{_DOWN}: parameters"] == 14_528
+
+
 ResidualBlock = Exercise(
     "10.6", "ResidualBlock",
     observe=_observe_block,
@@ -913,10 +1145,20 @@ ResidualBlock = Exercise(
     kind="class",
     mistakes=[
         _wrong("ReLU on the branch: it can then only add, never subtract. The ReLU comes after the addition.",
+                _block_mistake(branch_relu=True, final_relu=False)),
+        _wrong("ReLU twice, on the branch and at the end: the branch can then only add, never subtract. Keep the one after the addition.",
                 _block_mistake(branch_relu=True)),
         _wrong("No final ReLU: the result has negative values.", _block_mistake(final_relu=False)),
         _wrong("Identity where the shape changes: the shapes do not match. Project with a strided 1 x 1 convolution and BatchNorm.",
-                _block_mistake(shortcut="identity"), when=lambda f: _raised(f, "must match the size of tensor")),
+                _block_mistake(shortcut="identity"), when=lambda f: _raised(f, "must match the size of tensor") and _no_projection(f)),
+        _wrong("A projection where the number of channels changes, and none where only the stride does: the shape changes there too.",
+                _block_mistake(shortcut="channels")),
+        _wrong("The projection keeps the size of the maps, and the branch halves it: give the 1 x 1 convolution the `stride`, too.",
+                _block_mistake(shortcut="large"), when=lambda f: _sizes_clash(f, {"4", "8"})),
+        _wrong("Both convolutions of the branch have the stride, so that it shrinks twice: it belongs to the first.",
+                _block_mistake(late="both"), when=lambda f: _sizes_clash(f, {"2", "4"})),
+        _wrong("The branch loses the border: its 3 x 3 convolutions need padding=1.", _block_mistake(pad=0),
+                when=lambda f: _sizes_clash(f, {"2", "5"})),
         _wrong("No shortcut: with all weights of the branch 0 the input must pass through; yours gives 0.",
                 _block_mistake(shortcut="none"),
                 when=lambda f: f.get(f"{_DOWN}: parameters") == 13_952 and f.get(f"{_SAME}: parameters", 4_672) == 4_672),
@@ -931,8 +1173,17 @@ ResidualBlock = Exercise(
                 when=lambda f: f.get(f"{_DOWN}: shape of the result for (2, 16, 9, 8)") == "(2, 64, 5, 4)"),
         _wrong("The projection is 3 x 3; 1 x 1 is enough to change the number of channels, and a ninth of the weights.", _block_mistake(kernel=3),
                 when=lambda f: f[f"{_DOWN}: parameters"] == 18_624),
+        _wrong("One BatchNorm for both convolutions: each needs its own, since their results have other means.", _block_mistake(order="shared"),
+                when=lambda f: f[f"{_DOWN}: parameters"] == 14_464 and f[f"{_SAME}: parameters"] == 4_640),
         _wrong("The projection lacks its BatchNorm.", _block_mistake(norm=False),
-                when=lambda f: f[f"{_DOWN}: parameters"] == 14_464),
+                when=lambda f: f[f"{_DOWN}: parameters"] == 14_464 and f[f"{_SAME}: parameters"] == 4_672),
+        _wrong("ReLU comes before the first BatchNorm: asked is convolution, BatchNorm, ReLU.", _block_mistake(order="ReLU first")),
+        _wrong("BatchNorm and ReLU come before the convolutions. That block exists, too; in ours they come behind them.",
+                _block_mistake(order="before"), when=lambda f: f[f"{_DOWN}: parameters"] == 14_496 and f[f"{_SAME}: parameters"] == 4_672),
+        _wrong("One convolution on the branch; there are two.", _block_mistake(order="one"),
+                when=lambda f: f[f"{_DOWN}: parameters"] == 5_248),
+        _wrong("Branch and shortcut are multiplied. They are added.", _block_mistake(added="times")),
+        _wrong("The shortcut is subtracted. It is added.", _block_mistake(added="minus")),
     ],
     hints=[
         "Draw the two paths, from the input to the addition.",
@@ -976,21 +1227,29 @@ def _observe_photo(SmallPhotoNet, see):
         if size == 64:
             _gradient_reaches(see, net.eval(), x, label)
         else:
-            _observe_dropout(see, net, one, label, {2048: ("the flattened map", p), 512: ("fc1's results", 0.0)})
+            _observe_dropout(see, net, one, label, {2048: ("the flattened map", p), 512: ("fc1's results", 0.0)}, maps=128)
 
 
-def _photo(size=150, dropout=0.0, *tail, squeeze=True, outputs=1, hard=False, place=1, drop=True, pad=0):
+def _photo(size=150, dropout=0.0, *tail, squeeze=True, outputs=1, hard=False, place=1, drop=True, pad=0, kind="Dropout", pool="MaxPool2d",
+           relu=True, fc_relu=True):
     """The right network with one part changed, for the mistakes below."""
+    import torch.nn.functional as F
     from torch import nn
+
+    class Always(nn.Module):
+        def forward(self, x):
+            return F.dropout(x, dropout)
 
     side = size
     for _ in range(4):
         side = (side - 2 + 2 * pad) // 2
-    layers = [part for i, o in ((3, 32), (32, 64), (64, 128), (128, 128)) for part in (nn.Conv2d(i, o, 3, padding=pad), nn.ReLU(), nn.MaxPool2d(2))]
-    dense = [nn.Linear(6272 if hard else 128 * side * side, 512), nn.ReLU(), nn.Linear(512, outputs)]
-    if drop:
-        dense.insert(0 if place == 1 else 2, nn.Dropout(dropout))
-    return nn.Sequential(*layers, nn.Flatten(), *dense, *tail, *([nn.Flatten(0)] if squeeze and outputs == 1 else []))
+    layers = [part for i, o in ((3, 32), (32, 64), (64, 128), (128, 128))
+              for part in (nn.Conv2d(i, o, 3, padding=pad), *([nn.ReLU()] if relu else []), getattr(nn, pool)(2))]
+    make = Always if kind == "Always" else lambda: getattr(nn, kind)(dropout)
+    before = [make()] if drop and place != 2 else []
+    dense = [nn.Linear(6272 if hard else 128 * side * side, 512), *([nn.ReLU()] if fc_relu else []),
+             *([make()] if drop and place != 1 else []), nn.Linear(512, outputs)]
+    return nn.Sequential(*layers, *before, nn.Flatten(), *dense, *tail, *([nn.Flatten(0)] if squeeze and outputs == 1 else []))
 
 
 def _photo_squeezed(size=150, dropout=0.0):
@@ -1007,10 +1266,12 @@ def _photo_squeezed(size=150, dropout=0.0):
     return Squeezed()
 
 
-def _photo_with_sigmoid(size=150, dropout=0.0):
-    from torch import nn
+def _photo_with(layer: str):
+    def net(size=150, dropout=0.0):
+        from torch import nn
 
-    return _photo(size, dropout, nn.Sigmoid())
+        return _photo(size, dropout, nn.Dropout(dropout) if layer == "Dropout" else getattr(nn, layer)())
+    return net
 
 
 def _reference_photo(size=150, dropout=0.0):
@@ -1040,12 +1301,13 @@ def _reference_photo(size=150, dropout=0.0):
     return Reference()
 
 
-_P96 = "SmallPhotoNet(size=96, dropout=0.5)"
+_P96, _P64 = "SmallPhotoNet(size=96, dropout=0.5)", "SmallPhotoNet(size=64)"
 
 
-def _all_in_unit(facts) -> bool:
-    values = facts[f"{_P96}: result for a batch of 2 in eval mode, with given weights"]
-    return bool(((values >= 0) & (values <= 1)).all())
+def _within(facts, low: float, high: float) -> bool:
+    """Whether all logits in eval mode lie in low..high, for both sizes: the right ones are 1 to 2 and -5."""
+    values = np.concatenate([_cpu(facts[f"{label}: result for a batch of {n} in eval mode, with given weights"]) for label, n in ((_P96, 2), (_P64, 3))])
+    return bool(((values >= low) & (values <= high)).all())
 
 
 SmallPhotoNet = Exercise(
@@ -1054,8 +1316,13 @@ SmallPhotoNet = Exercise(
     expected=_reference_photo,
     kind="class",
     mistakes=[
-        _wrong("The results lie in 0..1: there is a sigmoid at the end, and `BCEWithLogitsLoss` wants logits.", _photo_with_sigmoid,
-                when=_all_in_unit),
+        _wrong("The results lie in 0..1: there is a sigmoid at the end, and `BCEWithLogitsLoss` wants logits.", _photo_with("Sigmoid"),
+                when=lambda f: _within(f, 0, 1)),
+        _wrong("The results lie in -1..1: there is a tanh at the end, and `BCEWithLogitsLoss` wants logits.", _photo_with("Tanh"),
+                when=lambda f: _within(f, -1, 1) and not _within(f, 0, 1)),
+        _wrong("ReLU on the logit: it must be free to be negative, or the first class can never be named.", _photo_with("ReLU"),
+                when=lambda f: _within(f, 0, 100) and not _within(f, 0, 1) and f[f"{_P96}: parameters"] == 1_290_433
+                and not _cpu(f[f"{_P64}: result for a batch of 3 in eval mode, with given weights"]).any()),
         _wrong("Shape (N, 1): against targets (N,) it broadcasts to N x N in a hand-written loss. Return (N,).",
                 lambda size=150, dropout=0.0: _photo(size, dropout, squeeze=False),
                 when=lambda f: f[f"{_P96}: shape of the logits of 2 images"] == "(2, 1)"),
@@ -1071,6 +1338,21 @@ SmallPhotoNet = Exercise(
                 lambda size=150, dropout=0.0: _photo(size, dropout, pad=1), when=lambda f: f.get(f"{_P96}: parameters") == 2_601_153),
         _wrong("`squeeze()` takes the batch axis too when there is one photo. Name the axis: squeeze(1), or flatten(0).", _photo_squeezed,
                 when=lambda f: getattr(f[f"{_P96}: result for a batch of 1 in eval mode, with given weights"], "ndim", 1) == 0),
+        _wrong("Still random in eval mode: F.dropout(x, p) drops always. It needs the flag: pass self.training.",
+                lambda size=150, dropout=0.0: _photo(size, dropout, kind="Always"), when=lambda f: f[f"{_P96}: two passes in eval mode"] == "differ"),
+        _wrong("Whole maps are dropped, as `Dropout2d` does it. Asked is dropout of single values: `nn.Dropout` on the flattened map.",
+                lambda size=150, dropout=0.0: _photo(size, dropout, kind="Dropout2d"),
+                when=lambda f: f[f"{_P96}, training mode: what is set to 0 in the flattened map"] == "whole maps"),
+        _wrong("Dropout twice: it belongs on the flattened map only.", lambda size=150, dropout=0.0: _photo(size, dropout, place=3),
+                when=lambda f: all(f[f"{_P96}, training mode: share of {name} that dropout sets to 0"] != "none" for name in ("the flattened map", "fc1's results"))),
+        _wrong("Dropout on the logit: it is set to 0 at random. It belongs on the flattened map.", _photo_with("Dropout"),
+                when=lambda f: f[f"{_P96}, training mode: results that dropout changes"] == "some"),
+        _wrong("The argument `dropout` is not used: with dropout=0 two passes in training mode differ.",
+                lambda size=150, dropout=0.0: _photo(size, 0.5), when=lambda f: f[f"{_P64}: two passes in training mode"] == "differ"),
+        _wrong("No ReLU after the convolutions: without it they form nearly one linear map.", lambda size=150, dropout=0.0: _photo(size, dropout, relu=False)),
+        _wrong("No ReLU after the dense layer of 512: it and the last one then form one linear map.",
+                lambda size=150, dropout=0.0: _photo(size, dropout, fc_relu=False)),
+        _wrong("The pools average; asked are maxima.", lambda size=150, dropout=0.0: _photo(size, dropout, pool="AvgPool2d")),
         _wrong("Dropout is missing: two passes in training mode agree for dropout=0.5.",
                 lambda size=150, dropout=0.0: _photo(size, dropout, drop=False),
                 when=lambda f: f[f"{_P96}: two passes in training mode"] == "the same"),
@@ -1134,21 +1416,27 @@ def _reference_shift(model, x, dx):
     return float((predictions(pictures) == predictions(moved)).mean())
 
 
-def _shift_with(model, x, dx, *, roll=False, eval_mode=True, axis=3, logits=False, tensor=False, sign=1, restore=True):
+def _shift_with(model, x, dx, *, roll=False, eval_mode=True, axis=3, logits=False, tensor=False, sign=1, restore: bool | str = True,
+                pad="constant", compare="classes"):
     """The right answer with one part changed, for the mistakes below."""
     import torch
     import torch.nn.functional as F
 
-    was, dx = model.training, sign * dx
+    was = model.training
+    dx = abs(dx) if sign == "abs" else max(dx, 0) if sign == "positive" else sign * dx
     if eval_mode:
         model.eval()
     amount = (dx, -dx) if axis == 3 else (0, 0, dx, -dx)
-    moved = torch.roll(x, dx, axis) if roll else F.pad(x, amount)
+    if pad == "constant":
+        moved = torch.roll(x, dx, axis) if roll else F.pad(x, (dx, 0) if roll is None else amount)
+    else:
+        moved = F.pad(x, (abs(dx), abs(dx), 0, 0), mode=pad)[..., abs(dx) - dx:][..., :x.shape[3]]
     with torch.no_grad():
         a, b = model(x), model(moved)
     if restore:
         model.train(restore == "train" or was)
-    same = (torch.isclose(a, b) if logits else a.argmax(1) == b.argmax(1)).float().mean()
+    over = 0 if compare == "over the batch" else 1
+    same = (F.cosine_similarity(a, b) if compare == "cosine" else torch.isclose(a, b) if logits else a.argmax(over) == b.argmax(over)).float().mean()
     return same if tensor else same.item()
 
 
@@ -1162,6 +1450,17 @@ shift_agreement = Exercise(
     expected=_reference_shift,
     mistakes=[
         Mistake("Columns wrapped around, as `roll` does it: zeros should enter.", _shift_mistake(roll=True)),
+        Mistake("Columns wrapped around, as `roll` does it, and to the other side: zeros should enter, and positive dx is to the right.",
+                _shift_mistake(roll=True, sign=-1)),
+        Mistake("The edge is repeated where zeros should enter.", _shift_mistake(pad="replicate")),
+        Mistake("The picture gets wider, and the model takes one width only: cut off on the other side what you add, `F.pad(x, (dx, -dx))`.",
+                _shift_mistake(roll=None), when=lambda f: _raised(f, "(29x96 and 84x5)")),
+        Mistake("With dx = 0 nothing is left: `x[..., :-0]` is empty. `F.pad(x, (dx, -dx))` needs no such case.",
+                lambda model, x, dx: _shift_with(model, x[..., :-dx] if dx == 0 else x, dx), when=lambda f: _raised(f, "(29x0 and 84x5)")),
+        Mistake("argmax runs over the batch: the classes are dimension 1.", _shift_mistake(compare="over the batch")),
+        Mistake("This is how alike the scores are. Asked is the share of images whose predicted class stays.", _shift_mistake(compare="cosine")),
+        Mistake("Negative dx moves nothing: then the picture goes to the left.", _shift_mistake(sign="positive")),
+        Mistake("Negative dx moves to the right, too: then the picture should go to the left.", _shift_mistake(sign="abs")),
         Mistake("Training mode: dx = 0 must give 1.0, and dropout made it random. Switch to eval, and back.",
                 _shift_mistake(eval_mode=False),
                 when=lambda f: any(v == "changed" for k, v in f.items() if k.endswith("statistics"))),
@@ -1362,18 +1661,19 @@ def show_recipes() -> None:
 def show_histories(plain: dict, moved: dict) -> None:
     """Training accuracy per epoch and the validation accuracy at the end, without and with augmentation.
 
-    Args: each a dict with ``train`` (list of accuracies in 0..1) and ``test`` (one number, of pictures not trained on).
+    Args: each a dict with ``train`` (list of accuracies in 0..1) and ``valid`` (one number, of the validation pictures).
     """
     fig, ax = plots.figure(size=(7.2, 3.5))
     for history, name, color, mark in ((plain, "without", plots.RED, "X"), (moved, "with augmentation", plots.BLUE, "o")):
         epochs = np.arange(1, len(history["train"]) + 1)
         ax.plot(epochs, 100 * np.asarray(history["train"]), "-" if mark == "o" else "--", color=color, label=f"training, {name}")
-        ax.plot(epochs[-1] + 0.25, 100 * history["test"], mark, color=color, markersize=11, label=f"validation, {name}")
+        ax.plot(epochs[-1] + 0.25, 100 * history["valid"], mark, color=color, markersize=11, label=f"validation, {name}")
     ax.set(xlabel="epoch", ylabel="accuracy in %", xticks=epochs)
     plots.legend(ax, loc="lower right")
     plots.show(fig, f"Accuracy over {len(epochs)} epochs. Training ends at {100 * plain['train'][-1]:.0f} % without and "
-                    f"{100 * moved['train'][-1]:.0f} % with augmentation, validation gives {100 * plain['test']:.1f} % and {100 * moved['test']:.1f} %: "
-                    "the gap between training and validation is smaller with augmentation.")
+                    f"{100 * moved['train'][-1]:.0f} % with augmentation, validation gives {100 * plain['valid']:.1f} % and {100 * moved['valid']:.1f} %: "
+                    f"the gap is {100 * (plain['train'][-1] - plain['valid']):.1f} points without and "
+                    f"{100 * (moved['train'][-1] - moved['valid']):.1f} with augmentation.".replace("-", "−"))
 
 
 # ---------------------------------------------------------------------------------------------- figures: color pictures

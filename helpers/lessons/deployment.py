@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,7 @@ def _observe_save(save_bundle, see):
         see.fact(f"{asked}: the keys", str(sorted(map(str, bundle))))
         if sorted(map(str, bundle)) != ["chars", "config", "state_dict"]:
             return
+        see.fact(f"{asked}: the type of config", type(bundle["config"]).__name__)
         see.fact(f"{asked}: config", str(bundle["config"]))
         see.fact(f"{asked}: the type of chars", type(bundle["chars"]).__name__)
         see.fact(f"{asked}: chars in order", str(list(bundle["chars"])) if not isinstance(bundle["chars"], set) else "no order")
@@ -112,9 +115,13 @@ def _observe_save(save_bundle, see):
         see.fact(f"{asked}: names in state_dict", ", ".join(state) if isinstance(state, dict) else describe(state))
         same = all(torch.equal(before[name], value) for name, value in model.state_dict().items())
         modes = [part.training for part in model]
-        see.fact(f"{asked}: the model afterwards", "as before" if same and modes == [True] * (len(modes) - 1) + [False]
-                 else "changed")
+        kept = modes == [True] * (len(modes) - 1) + [False]
+        see.fact(f"{asked}: the model afterwards", "in another mode" if not kept else "as before" if same else "with other numbers")
         if isinstance(state, dict) and list(state) == list(before):
+            odd = next((value for value in state.values() if not is_tensor(value)), None)
+            see.fact(f"{asked}: the values in state_dict", "tensors" if odd is None else describe(odd), implied="tensors")
+            if odd is not None:
+                return
             fresh = make()
             fresh.load_state_dict(state)
             x = _numbers(6, inputs, seed=7).cpu().to(fresh[0].weight.dtype)
@@ -127,8 +134,10 @@ def _read_back(path: Path):
     try:
         bundle = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:
-        return None, "refused: the file holds more than tensors and plain values" \
-            if "weights_only" in str(problem).lower() or "Unsupported" in str(problem) else f"{type(problem).__name__}"
+        named = re.search(r"GLOBAL (\S+) was not", str(problem))
+        if named:
+            return None, f"refused: the file asks for {named[1]}"
+        return None, f"refused: {type(problem).__name__}" if zipfile.is_zipfile(path) else "refused: torch.save has not written this file"
     return bundle, _BUNDLE if isinstance(bundle, dict) else describe(bundle)
 
 
@@ -143,6 +152,23 @@ def _saves(make):
 
 _save_reference = _saves(lambda m, config, chars: {"state_dict": m.state_dict(), "chars": [*chars], "config": config})
 
+
+def _saves_with(**other):
+    """A right bundle, but for the entries in ``other``: name=function of the model, config and chars."""
+    return _saves(lambda m, config, chars: {"config": config, "chars": list(chars), "state_dict": m.state_dict(),
+                                            **{name: make(m, config, chars) for name, make in other.items()}})
+
+
+def _pickles(path, model, config, chars):
+    import pickle
+
+    with open(path, "wb") as file:
+        pickle.dump({"config": config, "chars": list(chars), "state_dict": model.state_dict()}, file)
+
+
+def _first_bundle(facts, what: str):
+    return facts[f"a model with 9 tensors, 6 characters: {what}"]
+
 save_bundle = Exercise(
     "17.1", "save_bundle",
     observe=_observe_save,
@@ -150,7 +176,21 @@ save_bundle = Exercise(
     mistakes=[
         Mistake("The whole module is refused by weights_only: it would run code from the file. Save its state_dict().",
                 _saves(lambda m, config, chars: {"config": config, "chars": list(chars), "state_dict": m}),
-                when=lambda facts: any(str(v).startswith("refused") for v in facts.values())),
+                when=lambda facts: any(str(v).startswith("refused: the file asks for torch.nn.modules") for v in facts.values())),
+        Mistake("state_dict stands without its parentheses: what is saved is the method, not what it returns.",
+                _saves_with(state_dict=lambda m, config, chars: m.state_dict),
+                when=lambda facts: any(v == "refused: the file asks for getattr" for v in facts.values())),
+        Mistake("torch.load reads what torch.save writes. This file comes from elsewhere, from pickle or open perhaps.", _pickles,
+                when=lambda facts: any(v == "refused: torch.save has not written this file" for v in facts.values())),
+        Mistake("An entry is neither a tensor nor a plain value: see what the file asks for. Three entries are enough.",
+                _saves_with(path=lambda m, config, chars: Path("model.pt")),
+                when=lambda facts: any(str(v).startswith("refused: the file asks for") for v in facts.values())),
+        Mistake("Nothing was written to this path. torch.save(what, path) writes; a returned dictionary is no file.",
+                lambda path, model, config, chars: {"config": config, "chars": list(chars), "state_dict": model.state_dict()}),
+        Mistake("The entries have lost their names. Save a dictionary, not a tuple or a list.",
+                _saves(lambda m, config, chars: (config, list(chars), m.state_dict())),
+                when=lambda facts: "tuple" in _first_bundle(facts, "torch.load(path, weights_only=True) gives")
+                or "list" in _first_bundle(facts, "torch.load(path, weights_only=True) gives")),
         Mistake("The running statistics are missing: named_parameters leaves out what BatchNorm has measured. Use state_dict().",
                 _saves(lambda m, config, chars: {"config": config, "chars": list(chars), "state_dict": dict(m.named_parameters())}),
                 when=lambda facts: "running_mean" not in facts["a model with 9 tensors, 6 characters: names in state_dict"]),
@@ -164,6 +204,27 @@ save_bundle = Exercise(
         Mistake("Only the state_dict is in the file: whoever opens it knows neither the sizes nor the alphabet.",
                 _saves(lambda m, config, chars: m.state_dict()),
                 when=lambda facts: "0.weight" in facts["a model with 9 tensors, 6 characters: the keys"]),
+        Mistake("Whoever opens the file asks for config, chars and state_dict. These three names, and no others.",
+                _saves(lambda m, config, chars: {"config": config, "chars": list(chars), "model": m.state_dict()}),
+                when=lambda facts: _first_bundle(facts, "the keys") != "['chars', 'config', 'state_dict']"),
+        Mistake("The configuration was turned into a text. make_model(**config) needs the dictionary itself.",
+                _saves_with(config=lambda m, config, chars: str(config)),
+                when=lambda facts: _first_bundle(facts, "the type of config") == "str"),
+        Mistake("This is not the configuration of the call. Save the config that comes in, whatever is in it.",
+                _saves_with(config=lambda m, config, chars: {"hidden": 128, "classes": 10}),
+                when=lambda facts: _first_bundle(facts, "config") != "{'hidden': 4, 'name': 'small'}"),
+        Mistake("Position k names output k, so a list is asked for: list(chars).",
+                _saves_with(chars=lambda m, config, chars: {c: n for n, c in enumerate(chars)}),
+                when=lambda facts: _first_bundle(facts, "the type of chars") in ("dict", "tuple")),
+        Mistake("The numbers of the outputs are saved, and their names are lost. Save the characters themselves.",
+                _saves_with(chars=lambda m, config, chars: list(range(len(chars))))),
+        Mistake("The numbers were rounded on the way into the file. Save the state as it is, without .half().",
+                _saves_with(state_dict=lambda m, config, chars: {k: v.half() for k, v in m.state_dict().items()})),
+        Mistake("The tensors became plain lists, and load_state_dict wants tensors. Save what state_dict() returns.",
+                _saves_with(state_dict=lambda m, config, chars: {k: v.tolist() for k, v in m.state_dict().items()})),
+        Mistake("The caller's model was changed, not only saved. Methods such as .half() act on the model itself.",
+                _saves(lambda m, config, chars: {"config": config, "chars": list(chars), "state_dict": m.half().state_dict()}),
+                when=lambda facts: _first_bundle(facts, "the model afterwards") == "with other numbers"),
         Mistake("The model was switched to another mode. Saving needs none: leave it as it is.",
                 _saves(lambda m, config, chars: {"config": config, "chars": list(chars), "state_dict": m.eval().state_dict()})),
     ],
@@ -279,6 +340,18 @@ signed_product = Exercise(
         Mistake("A sum of exactly 0 belongs to the minus side: > 0, not >= 0.", _where(lambda x, y: x.sum() >= 0)),
         Mistake("You look at the sum of the product. Asked is the sum of x.", _where(lambda x, y: y.sum() > 0)),
         Mistake("The two sides are exchanged: plus if the sum is greater than 0.", _where(lambda x, y: x.sum() <= 0)),
+        Mistake("The sign is chosen anew for each entry of the product. Asked is one choice for all, by the sum of x.",
+                lambda weight, x: (weight @ x).abs()),
+        Mistake("The minus has no effect: this is weight @ x on both sides, as a trace would give it.",
+                lambda weight, x: weight @ x),
+        Mistake("Where the sum is not positive you return 0. Asked is -(weight @ x).",
+                lambda weight, x: (weight @ x) * (x.sum() > 0)),
+        Mistake("You look at the first entry of x. Asked is the sum of all.", _where(lambda x, y: x[0] > 0)),
+        Mistake("You ask whether every entry of x is positive. Asked is the sum.", _where(lambda x, y: (x > 0).all())),
+        Mistake("You ask whether some entry of x is positive. Asked is the sum.", _where(lambda x, y: (x > 0).any())),
+        Mistake("`*` multiplies entry by entry and adds nothing up: (M, N) stays (M, N). The product is weight @ x.",
+                lambda weight, x: weight * x * ((x.sum() > 0) * 2.0 - 1.0),
+                when=lambda facts: tuple(facts["x with sum 10"].shape) == (3, 4)),
     ],
     hints=[
         "The choice must be a tensor operation.",
@@ -310,14 +383,14 @@ def _observe_export(export_model, see):
         see.fact(f"{asked}: the result", kind, implied=_PROGRAM)
         if kind != _PROGRAM:
             return
-        see.fact(f"{asked}: the model's mode afterwards", "train" if model.training and model[3].training else
-                 "eval" if not model.training else "mixed")
-        for batch in (2, 5, 9):
+        ends = "train" if model.training and model[3].training else "eval" if not model.training and not model[3].training else "mixed"
+        for batch in (2, 5, 9, 1, 3000):
             x = _numbers(batch, 1, 3, 4, seed=batch, dtype=dtype)
             result = _run(program, x)
             see.fact(f"{asked}: output for a batch of {batch}", result, rtol=1e-4)
             if isinstance(result, str):
                 return
+        see.fact(f"{asked}: the model's mode afterwards", ends)
         see.fact(f"{asked}: two calls with one batch", "agree" if torch.equal(_run(program, x), result) else "differ")
 
 
@@ -331,16 +404,40 @@ def _run(program, x):
         return f"refused: {str(problem).strip().splitlines()[0][:70]}"
 
 
-def _exports(*, free: bool = True, evaluate: bool = True, restore: bool = True, result=lambda program: program):
+def _exports(*, free: bool = True, evaluate: bool = True, after=lambda was: was, most: int | None = None, result=lambda program: program):
     def export_model(model, example):
         import torch
 
         was = model.training
         model.train(was and not evaluate)
-        program = torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) if free else None)
-        model.train(was and restore)
+        axis = torch.export.Dim.DYNAMIC if most is None else torch.export.Dim("few", max=most)
+        program = torch.export.export(model, (example,), dynamic_shapes=({0: axis},) if free else None)
+        model.train(after(was))
         return result(program)
     return export_model
+
+
+def _export_with_the_attribute(model, example):
+    was = model.training
+    program = _exports(after=lambda was: False)(model, example)
+    model.training = was
+    return program
+
+
+def _traces(model, example):
+    import torch
+
+    return torch.jit.trace(model.eval(), example)
+
+
+def _compiles(model, example):
+    import torch
+
+    return torch.compile(model.eval())
+
+
+def _first_export(facts, what: str, mode: str = "train") -> str:
+    return str(facts[f"model in {mode} mode, example (2, 1, 3, 4): {what}"])
 
 
 export_model = Exercise(
@@ -350,14 +447,28 @@ export_model = Exercise(
     seconds=30.0,  # the first export imports the compiler
     mistakes=[
         Mistake("The batch size is frozen at the example's 2. Say in dynamic_shapes that axis 0 of the input is free.",
-                _exports(free=False), when=lambda facts: any(str(v).startswith("refused") for v in facts.values())),
+                _exports(free=False), when=lambda facts: _first_export(facts, "output for a batch of 5").startswith("refused")),
+        Mistake("The axis is free only up to a largest size, and a batch of 3,000 is refused. Leave out `max`.", _exports(most=64),
+                when=lambda facts: _first_export(facts, "output for a batch of 3000").startswith("refused")),
         Mistake("The model was exported in train mode: dropout stays active in the file, and two calls differ.",
                 _exports(evaluate=False), when=lambda facts: "differ" in facts.values()),
-        Mistake("The model is left in eval mode: the caller trains on without dropout. Put the mode back.", _exports(restore=False),
+        Mistake("The model is left in eval mode: the caller trains on without dropout. Put the mode back.",
+                _exports(after=lambda was: False),
                 when=lambda facts: facts["model in train mode, example (2, 1, 3, 4): the model's mode afterwards"] == "eval"),
         Mistake("That is the module inside. Return the ExportedProgram itself: only that can be saved.",
                 _exports(result=lambda program: program.module()),
-                when=lambda facts: "Module" in str(facts["model in train mode, example (2, 1, 3, 4): the result"])),
+                when=lambda facts: "GraphModule" in _first_export(facts, "the result")),
+        Mistake("The model is always put into train mode, even one that came in eval mode. Remember the mode before you switch.",
+                _exports(after=lambda was: True), when=lambda facts: _first_export(facts, "the model's mode afterwards", "eval") == "train"),
+        Mistake("Setting the attribute `training` reaches the outermost module only; the dropout inside stays as it was. "
+                "model.train(...) reaches all.", _export_with_the_attribute,
+                when=lambda facts: _first_export(facts, "the model's mode afterwards") == "mixed"),
+        Mistake("This is a trace: it records one run. Asked is torch.export.export.", _traces,
+                when=lambda facts: "TracedModule" in _first_export(facts, "the result")),
+        Mistake("This is a program for ONNX. Asked is one step before it: what torch.export.export returns.",
+                lambda model, example: type("ONNXProgram", (), {})(), when=lambda facts: "ONNXProgram" in _first_export(facts, "the result")),
+        Mistake("torch.compile makes a model faster inside Python; it gives nothing to save. Asked is torch.export.export.", _compiles,
+                when=lambda facts: "OptimizedModule" in _first_export(facts, "the result")),
     ],
     hints=[
         "Which axis may change, and which mode does the file need?",
@@ -377,7 +488,8 @@ def _observe_quantize(quantize_int8, see):
     import torch
 
     cases = ((_WORKED_W, _tensor(WEIGHTS)), ("w (4, 3), float64", _numbers(4, 3, seed=44, scale=0.37, dtype="float64")),
-             ("w (2, 5)", _numbers(2, 5, seed=45, scale=30.0)), ("zeros (3, 2)", _tensor(np.zeros((3, 2)))))
+             ("w (2, 5)", _numbers(2, 5, seed=45, scale=30.0)),
+             ("w (3, 2), all below 0.001", _numbers(3, 2, seed=46, scale=2e-4)), ("zeros (3, 2)", _tensor(np.zeros((3, 2)))))
     for name, w in cases:
         result = see.call(quantize_int8, w, label=name, record=False, asks="a pair (q, scale)")
         pair = isinstance(result, tuple | list) and len(result) == 2
@@ -417,6 +529,32 @@ def _per_row(w):
     return _quantizes(lambda w: w.abs().amax(-1, keepdim=True))(w)
 
 
+def _with_another_scale(make):
+    """q is right; what is handed back as the scale is ``make(scale)``."""
+    def quantize_int8(w):
+        q, scale = _quantizes()(w)
+        return q, make(scale)
+    return quantize_int8
+
+
+def _with_another_q(make):
+    """The scale is right; q is ``make(w, scale)`` cut down to int8."""
+    def quantize_int8(w):
+        import torch
+
+        scale = _quantizes()(w)[1]
+        return make(w, scale).to(torch.int8), scale
+    return quantize_int8
+
+
+def _scale_of(facts) -> float:
+    return facts[f"{_WORKED_W}: scale"]
+
+
+def _small_scale() -> float:
+    return _numbers(3, 2, seed=46, scale=2e-4).abs().max().item() / 127
+
+
 quantize_int8 = Exercise(
     "17.4", "quantize_int8",
     observe=_observe_quantize,
@@ -431,8 +569,35 @@ quantize_int8 = Exercise(
         Mistake("128 does not exist in int8, it ends at 127.", _quantizes(steps=128),
                 when=lambda facts: abs(facts[f"{_WORKED_W}: scale"] - 2.54 / 128) < 1e-6),
         Mistake("An all-zero tensor gives the scale 0, and 0 / 0 is not a number. Any positive scale will do there.",
-                _quantizes(guard=False), when=lambda facts: facts["zeros (3, 2): the scale is"] in ("0", "nan")),
-        Mistake("Asked is one scale for the whole tensor, not one for each row.", _per_row),
+                _quantizes(guard=False), when=lambda facts: facts["zeros (3, 2): the scale is"] in ("0", "nan")
+                and abs(_scale_of(facts) - 0.02) < 1e-6),
+        Mistake("Asked is one scale for the whole tensor, not one for each row or column.", _per_row,
+                when=lambda facts: str(facts["w (4, 3), float64: the scale is"]).startswith("float")),
+        Mistake("Rounded down in place of to the nearest: negative numbers move a step away from 0. Use torch.round.",
+                _with_another_q(lambda w, s: (w / s).floor())),
+        Mistake("Rounded up in place of to the nearest. Use torch.round.", _with_another_q(lambda w, s: (w / s).ceil())),
+        Mistake("Adding 0.5 and cutting off rounds positive numbers only. Use torch.round.",
+                _with_another_q(lambda w, s: (w / s + 0.5).trunc())),
+        Mistake("w is multiplied by the scale. To count steps, divide by the length of a step.", _with_another_q(lambda w, s: (w * s).round())),
+        Mistake("w is rounded before it is divided: small weights all become 0. Round w / scale.", _with_another_q(lambda w, s: w.round())),
+        Mistake("The two are exchanged: first q, then the scale.", lambda w: _quantizes()(w)[::-1],
+                when=lambda facts: "int8" in str(facts[f"{_WORKED_W}: the scale is"])),
+        Mistake("The scale is missing, and nobody can get w back from q alone. Return q and the scale.", lambda w: _quantizes()(w)[0],
+                when=lambda facts: "int8 tensor" in str(facts[f"{_WORKED_W}: the result"])),
+        Mistake("This scale is 127 / max|w|, its inverse. q * scale must be w again.", _with_another_scale(lambda s: 1 / s),
+                when=lambda facts: abs(_scale_of(facts) - 50) < 1e-3),
+        Mistake("This is the largest magnitude itself. The scale is one step, a 127th of it.", _with_another_scale(lambda s: 127 * s),
+                when=lambda facts: abs(_scale_of(facts) - 2.54) < 1e-5),
+        Mistake("(max − min) / 255 is the scale of the unsigned, shifted scheme. The symmetric one is max|w| / 127.",
+                _quantizes(lambda w: w.amax() - w.amin(), steps=255), when=lambda facts: abs(_scale_of(facts) - 3.54 / 255) < 1e-5),
+        Mistake("The small constant is not small beside the scale of small weights. Keep it for the case that all is zero.",
+                lambda w: (lambda s: ((w / s).round().char(), s))(w.abs().amax() / 127 + 1e-8),
+                when=lambda facts: abs(_scale_of(facts) - 0.02) < 1e-5 and
+                2e-9 < facts["w (3, 2), all below 0.001: scale"] - _small_scale() < 2e-8),
+        Mistake("The step is too short: 127 of them do not reach −2.54. The largest magnitude, abs().max(), decides.",
+                _quantizes(lambda w: w.abs().mean()), when=lambda facts: _scale_of(facts) < 0.0199),
+        Mistake("The step is too long, and part of −127..127 is never used. The largest magnitude becomes 127.", _quantizes(steps=100),
+                when=lambda facts: _scale_of(facts) > 0.0201),
     ],
     hints=[
         "The largest magnitude becomes 127.",
@@ -477,6 +642,7 @@ RUN = (100.0, 50.0, 3.0, 1.0, 2.0, 9.0, 2.5)  # two to warm up, five to measure
 
 def _observe_benchmark(benchmark, see):
     cases = (("2 to warm up, then 3, 1, 2, 9, 2.5 s", RUN, 2, 5, True), ("1 to warm up, 1 repeat of 4 s", (7.0, 4.0), 1, 1, True),
+             ("1 to warm up, then 4, 1, 2, 8 s", (20.0, 4.0, 1.0, 2.0, 8.0), 1, 4, True),
              ("none to warm up, 3 repeats", (6.0, 0.5, 2.0), 0, 3, True), ("no synchronize, 3 repeats", (8.0, 5.0, 1.0, 3.0), 1, 3, False))
     for name, seconds, warmup, repeats, waits in cases:
         device = Device(seconds, waits=waits)
@@ -506,6 +672,33 @@ def _timed(before: bool = True, after: bool = True, skip: bool = True, middle=np
     return benchmark
 
 
+def _with_warm_up(warm: int | None = None, middle=np.median, call: bool = True, clock_of=lambda clock: clock):
+    """An answer that calls fn ``warm`` times first (None: as often as asked), and takes ``middle`` of the times."""
+    def benchmark(fn, warmup, repeats, clock, synchronize=None):
+        wait, now = synchronize or (lambda: None), clock_of(clock)
+        times = []
+        for _ in range((warmup if warm is None else warm) + repeats):
+            wait()
+            started = now()
+            if call:
+                fn()
+            wait()
+            times.append(now() - started)
+        return middle(times[len(times) - repeats:])
+    return benchmark
+
+
+def _warm_up_cut_from_the_repeats(fn, warmup, repeats, clock, synchronize=None):
+    return _with_warm_up(0, middle=lambda times: float(np.median(times[warmup:] or times)))(fn, 0, repeats, clock, synchronize)
+
+
+_FIRST_RUN = "2 to warm up, then 3, 1, 2, 9, 2.5 s"
+
+
+def _ran(facts, seconds: float, calls: int | None = None) -> bool:
+    return abs(facts[_FIRST_RUN] - seconds) < 1e-6 and calls in (None, facts[f"{_FIRST_RUN}: calls of fn"])
+
+
 def _timed_at_once(fn, warmup, repeats, clock, synchronize=None):
     """The warm-up is not waited for, and the first repeat pays."""
     for _ in range(warmup):
@@ -532,6 +725,27 @@ benchmark = Exercise(
         Mistake("The warm-up is paid by the first repeat: its work is still waiting when the clock starts. Synchronize before.",
                 _timed_at_once),
         Mistake("1.001 is the fastest repeat. Asked is the median.", _timed(middle=np.min)),
+        Mistake("9.001 is the slowest repeat. Asked is the median.", _timed(middle=np.max)),
+        Mistake("17.505 is all five repeats together. Time each by itself, and take the median.", _timed(middle=np.sum)),
+        Mistake("fn was never called to warm up: the 100 s and 50 s of the first calls are among the times.", _with_warm_up(0),
+                when=lambda facts: _ran(facts, 3.001, 5)),
+        Mistake("fn was called once to warm up. Call it `warmup` times.", _with_warm_up(1), when=lambda facts: _ran(facts, 3.001, 6)),
+        Mistake("The warm-up is cut off from the repeats. It comes on top: warmup + repeats calls in all.",
+                _warm_up_cut_from_the_repeats, when=lambda facts: _ran(facts, 2.001, 5)),
+        Mistake("That is the middle of an unsorted list: the third repeat, whatever it took. Sort first.",
+                _with_warm_up(middle=lambda times: times[len(times) // 2]), when=lambda facts: _ran(facts, 2.001, 7)),
+        Mistake("Of four times two stand in the middle, and you take the upper one. The median is the mean of both.",
+                _with_warm_up(middle=lambda times: sorted(times)[len(times) // 2])),
+        Mistake("Of four times two stand in the middle, and you take the lower one. The median is the mean of both.",
+                _with_warm_up(middle=lambda times: sorted(times)[(len(times) - 1) // 2])),
+        Mistake("fn was not called at all, so no time went by. Are its parentheses missing?", _with_warm_up(call=False),
+                when=lambda facts: _ran(facts, 0, 0)),
+        Mistake("This is time of your own computer. Read `clock()`, the clock that was handed in.",
+                _with_warm_up(clock_of=lambda clock: time.perf_counter),
+                when=lambda facts: abs(facts[_FIRST_RUN]) < 0.001 - 1e-6 and facts[f"{_FIRST_RUN}: calls of fn"] == 7),
+        Mistake("All the times are returned. Asked is one number, their median.", _with_warm_up(middle=list),
+                when=lambda facts: isinstance(facts[_FIRST_RUN], list)),
+        Mistake("2501 are milliseconds. Asked are seconds.", _timed(middle=lambda times: 1000 * np.median(times))),
     ],
     hints=[
         "Wait, read the clock, run, wait, read the clock.",
@@ -544,17 +758,22 @@ benchmark = Exercise(
 # ---------------------------------------------------------------------------------------------- 17.6 shard_indices
 
 def _observe_shards(shard_indices, see):
+    import torch
+
+    before = torch.random.get_rng_state()
     for n, size, seed, epoch in ((11, 1, 0, 0), (11, 2, 0, 0), (11, 3, 0, 2), (11, 4, 5, 0), (7, 4, 5, 2), (2, 5, 1, 3)):
         shares = []
         for rank in range(size):
             share = see.call(shard_indices, n, size, rank, seed, epoch,
                              label=f"n {n}, world size {size}, rank {rank}, seed {seed}, epoch {epoch}")
-            if not isinstance(share, list) or not all(isinstance(i, int) for i in share):
+            if not isinstance(share, list | tuple) or not all(isinstance(i, int) for i in share):
                 return
             shares += share
         see.fact(f"n {n}, world size {size}, seed {seed}, epoch {epoch}: whether every sample is seen",
                  "yes" if set(shares) == set(range(n)) else "no")
     see.call(shard_indices, 9, 2, 1, label="n 9, world size 2, rank 1")
+    see.fact("torch's global random state", "as before" if torch.equal(before, torch.random.get_rng_state()) else "changed")
+    torch.random.set_rng_state(before)
     share = see.call(shard_indices, 1003, 2, 1, label="n 1003, world size 2, rank 1", record=False, asks="a list")
     see.fact("n 1003, world size 2, rank 1: number of indices", len(share))
 
@@ -566,6 +785,53 @@ def _shards_reference(n, world_size, rank, seed=0, epoch=0):
     sampler = DistributedSampler(range(n), num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
     sampler.set_epoch(epoch)
     return list(sampler)
+
+
+def _shards_by(share, draw=lambda seed, epoch: seed + epoch):
+    """An answer that shuffles alike and hands out ``share(order, world_size, rank)``."""
+    def shard_indices(n, world_size, rank, seed=0, epoch=0):
+        import torch
+
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(draw(seed, epoch))).tolist()
+        return share(order, world_size, rank)
+    return shard_indices
+
+
+def _padded(order: list[int], world_size: int) -> list[int]:
+    return (order * world_size)[:-(-len(order) // world_size) * world_size]
+
+
+def _padded_with(fill):
+    """Pad the order with ``fill(order, how many are missing)``."""
+    return _shards_by(lambda order, size, rank: (order + fill(order, -len(order) % size))[rank::size])
+
+
+def _padded_by_rank(order, world_size, rank):
+    share = order[rank::world_size]
+    return share + share[:1] * (-(-len(order) // world_size) - len(share))
+
+
+def _shuffled_globally(n, world_size, rank, seed=0, epoch=0):
+    import torch
+
+    torch.manual_seed(seed + epoch)
+    return _padded(torch.randperm(n).tolist(), world_size)[rank::world_size]
+
+
+def _shuffled_after_sharding(n, world_size, rank, seed=0, epoch=0):
+    import torch
+
+    mine = _padded(list(range(n)), world_size)[rank::world_size]
+    return [mine[i] for i in torch.randperm(len(mine), generator=torch.Generator().manual_seed(seed + epoch))]
+
+
+def _shards_as_tensor(n, world_size, rank, seed=0, epoch=0):
+    import torch
+
+    return torch.tensor(_shards_reference(n, world_size, rank, seed, epoch))
+
+
+_ALONE = "n 11, world size 1, rank 0, seed 0, epoch 0"
 
 
 def _shards(draw=lambda seed, epoch, rank: seed + epoch, pad: bool = True, shuffle: bool = True, blocks: bool = False):
@@ -596,6 +862,35 @@ shard_indices = Exercise(
                 _shards(blocks=True)),
         Mistake("Nothing is shuffled: start from torch.randperm with a seeded generator.", _shards(shuffle=False)),
         Mistake("The seed changes nothing: seed the generator with seed + epoch.", _shards(lambda seed, epoch, rank: epoch)),
+        Mistake("The shuffle uses torch's global generator, so it depends on other random numbers and changes them. "
+                "Make one of your own: torch.Generator().", _shuffled_globally,
+                when=lambda facts: facts["torch's global random state"] == "changed"),
+        Mistake("seed * epoch is 0 in epoch 0, whatever the seed. Seed with seed + epoch.", _shards_by(
+            lambda order, size, rank: _padded(order, size)[rank::size], draw=lambda seed, epoch: seed * epoch)),
+        Mistake("The rest is left out, and some samples are not seen in this epoch. Pad the order, do not cut it.",
+                _shards_by(lambda order, size, rank: order[:len(order) // size * size][rank::size])),
+        Mistake("2 samples for 5 ranks: once through the order is not enough. Repeat it as often as needed.",
+                _padded_with(lambda order, missing: order[:missing])),
+        Mistake("You pad with the end of the order. PyTorch repeats it from its start.",
+                _padded_with(lambda order, missing: order[-missing:] if missing else [])),
+        Mistake("You pad with the last sample, again and again. PyTorch repeats the order from its start.",
+                _padded_with(lambda order, missing: order[-1:] * missing)),
+        Mistake("You pad with sample 0. PyTorch repeats the order from its start, and the order is shuffled.",
+                _padded_with(lambda order, missing: [0] * missing)),
+        Mistake("Each rank repeats a sample of its own. Pad the common order first, then deal out.", _shards_by(_padded_by_rank),
+                when=lambda facts: all(facts[case][-1] == facts[case][0] for case in (
+                    "n 11, world size 2, rank 1, seed 0, epoch 0", "n 11, world size 3, rank 2, seed 0, epoch 2"))),
+        Mistake("You pad even where the length is divisible already: 11 samples for 1 process stay 11.",
+                _shards_by(lambda order, size, rank: (order * (size + 2))[:len(order) + size - len(order) % size][rank::size])),
+        Mistake("Every rank gets the whole order. Its share is every world_size-th entry.", _shards_by(
+            lambda order, size, rank: _padded(order, size))),
+        Mistake("The shares begin one place too late: rank 0 begins at entry 0.", _shards_by(
+            lambda order, size, rank: _padded(order, size)[rank + 1::size])),
+        Mistake("The samples are dealt out first and shuffled then: a rank sees the same samples in each epoch. Shuffle first.",
+                _shuffled_after_sharding,
+                when=lambda facts: set(facts["n 11, world size 2, rank 0, seed 0, epoch 0"]) == {0, 2, 4, 6, 8, 10}),
+        Mistake("These are tensors. A list of plain ints is asked for: .tolist().", _shards_as_tensor,
+                when=lambda facts: is_tensor(facts[_ALONE]) or is_tensor(facts[_ALONE][0])),
     ],
     hints=[
         "Everybody shuffles alike, each takes a share.",
@@ -607,16 +902,20 @@ shard_indices = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 17.7 average_gradients
 
+_THREE = "gradients 1, 5, 0 of 4, 3, 1 samples"
+
+
 def _observe_average(average_gradients, see):
     one = [[_tensor([1.0])], [_tensor([5.0])], [_tensor([0.0])]]
-    if not _listed(see.call(average_gradients, one, [4, 3, 1], label="gradients 1, 5, 0 of 4, 3, 1 samples"), [(1,)]):
+    if not _listed(see.call(average_gradients, one, [4, 3, 1], label=_THREE), [(1,)]):
         return
     grads = [[_numbers(2, 3, seed=r, dtype="float64"), _numbers(4, seed=9 + r, dtype="float64")] for r in range(4)]
-    if not _listed(see.call(average_gradients, grads, [2, 7, 3, 1], label="4 ranks, parameters (2, 3) and (4,), float64"),
+    # 1e-6: weights in float32, torch.tensor(counts) / sum(counts), are right enough
+    if not _listed(see.call(average_gradients, grads, [2, 7, 3, 1], label="4 ranks, parameters (2, 3) and (4,), float64", rtol=1e-6),
                    [(2, 3), (4,)]):
         return
     see.call(average_gradients, [[_tensor([2.5, -1.0])]], [6], label="1 rank")
-    see.call(average_gradients, *_whole_batch(), label="shards of a batch of 11")
+    see.call(average_gradients, *_whole_batch(), label="shards of a batch of 11", rtol=1e-6)
 
 
 def _listed(value, shapes) -> bool:
@@ -673,6 +972,19 @@ average_gradients = Exercise(
         Mistake("Rank 0's gradients were overwritten. Make new tensors.", _average_in_place),
         Mistake("You divide by the number of ranks. Divide by the number of samples.",
                 _averages(lambda counts: [n / len(counts) for n in counts])),
+        Mistake("You divide by the samples in all, but no gradient is multiplied by its own count.",
+                _averages(lambda counts: [1 / sum(counts)] * len(counts))),
+        Mistake("You divide twice: by the samples and by the ranks. The counts alone are the weights.",
+                _averages(lambda counts: [n / sum(counts) / len(counts) for n in counts])),
+        Mistake("You divide a gradient by its count. It is a mean already: multiply, to get back the sum.",
+                _averages(lambda counts: [1 / n for n in counts])),
+        Mistake("`//` leaves 0 of every share. Divide with `/`.", _averages(lambda counts: [n // sum(counts) for n in counts])),
+        Mistake("These are rank 0's gradients, and the other ranks have no say.", lambda grads, counts: [g.clone() for g in grads[0]]),
+        Mistake("One entry for each rank came back. Asked is one for each parameter, over all ranks.",
+                lambda grads, counts: [[n * g / sum(counts) for g in mine] for mine, n in zip(grads, counts, strict=True)],
+                when=lambda facts: len(facts[_THREE]) == 3),
+        Mistake("Only one tensor came back. Asked is a list with one for each parameter.",
+                lambda grads, counts: _average_reference(grads, counts)[0], when=lambda facts: is_tensor(facts[_THREE])),
     ],
     hints=[
         "A mean of means needs weights.",
@@ -816,7 +1128,7 @@ def _blank(size, x, y):
 
 def show_formats() -> None:
     """The five ways to keep a model, by what it needs to come back."""
-    fig, ax = _blank((9.6, 3.0), (-0.9, 9.3), (-1.6, 1.5))
+    fig, ax = _blank((9.6, 3.0), (-1.0, 9.4), (-1.6, 1.5))
     rows = (("state_dict\n.pt, .safetensors", "weights only", "the Python\nclass", "#EAF3FA", plots.BLUE),
             ("whole module\npickled", "weights + names", "the class,\nand trust", "#FBEEE6", plots.RED),
             ("TorchScript\n(old)", "weights + graph", "libtorch,\nno Python", "#F3F3F3", plots.GREY),
@@ -828,7 +1140,7 @@ def show_formats() -> None:
         ax.text(x, -0.25, holds, ha="center", fontsize=10)
         ax.text(x, -1.1, needs, ha="center", va="center", fontsize=10, color=color if color != plots.ORANGE else plots.BLACK, weight="bold")
     for y, text in ((-0.25, "holds"), (-1.1, "needs")):
-        ax.text(-1.0, y, text, ha="right", va="baseline", fontsize=10, style="italic")
+        ax.text(-1.05, y, text, ha="right", va="baseline", fontsize=10, style="italic")
     plots.show(fig, alt="Five ways to keep a model. A state_dict holds weights and needs the Python class; a pickled module needs the class and "
                         "trust in its maker; TorchScript, torch.export and ONNX hold the graph as well and run without your class.", dpi=90)
 
@@ -950,6 +1262,7 @@ def show_two_ranks() -> None:
             x += width
         if wait:
             ax.barh(y, wait - 0.1, left=x + 0.05, height=0.5, color="white", edgecolor=plots.GREY, hatch="..")
+            ax.text(x + wait / 2, y - 0.42, "waits", ha="center", va="center", fontsize=10)
         _card(ax, 8.2, y, "step", width=1.1, height=0.6, fill="#E6F5F0", size=10.5)
         ax.text(9.0, y, "same weights", fontsize=10, va="center")
     _card(ax, 6.45, 0.6, "all-reduce:\nmean of the\ngradients", plots.RED, width=1.6, height=1.9, fill="#FBEEE6", size=10.5)

@@ -301,7 +301,57 @@ def test_a_half_state_is_refused():
         scores, (h, c) = lesson.usual_forward(net, x, state)
         return scores, h
 
-    common.refused(lesson.CharRNN, lesson.network(only_h))
+    common.refused(lesson.CharRNN, lesson.network(only_h), saying="An LSTM's state is the pair")
+
+
+def test_a_state_in_a_list_is_a_pair_too():
+    common.passes(lesson.CharRNN, lesson.network(lambda net, x, state: (lambda scores, s: (scores, list(s)))(*lesson.usual_forward(net, x, state))))
+
+
+def _sampled(change_scores=lambda scores: scores, sampler=_sample_char_by_char):
+    """A sampler that draws from changed scores."""
+    def sample(model, size, prime="The", top_k=None, generator=None):
+        forward = model.forward
+        model.forward = lambda x, state=None: (lambda scores, s: (change_scores(scores), s))(*forward(x, state))
+        try:
+            return sampler(model, size, prime, top_k, generator)
+        finally:
+            del model.forward
+    return sample
+
+
+@pytest.mark.parametrize("exercise, answer, says", [
+    ("15.1", lambda text: (lambda chars: (chars, torch.tensor([ord(c) for c in text])))(sorted(set(text))), "ord"),
+    ("15.1", lambda text: _encode_with_numpy("".join(c for c in text if c != "\n")), "Characters are missing"),
+    ("15.3", lambda text, order: 0.0 if order == 1 else _entropy_by_context(text, order), ""),
+    ("15.4", lambda arr, B, T: [p for p in _batches_by_index(arr, B, T)][0] if len(arr) > 6 else [], "What comes is no pair"),
+    ("15.4", lambda arr, B, T: [(y, x) for x, y in _batches_by_index(arr, B, T)], "changed places"),
+    ("15.7", lambda logits, top_k=None, temperature=1.0: _next_by_dividing(logits, top_k, temperature).clamp(min=1e-9 if top_k else 0),
+     "exactly 0"),
+    ("15.8", _sampled(lambda scores: scores / 0.5), "too often"),
+    ("15.8", _sampled(lambda scores: scores * 0.6), "too seldom"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_wrong_answers_of_a_beginner(exercise, answer, says):
+    common.refused(next(e for e in EXERCISES if e.id == exercise), answer, saying=says)
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda net, sizes: setattr(net, "chars", sorted(net.chars)), "sort the alphabet"),
+    (lambda net, sizes: setattr(net, "lstm", nn.GRU(sizes[4], sizes[1], sizes[2], batch_first=True)), "An LSTM is asked for"),
+    (lambda net, sizes: setattr(net, "lstm", nn.LSTM(sizes[4], sizes[1], dropout=sizes[3], batch_first=True)), "n_layers does not reach"),
+], ids=["alphabet", "GRU", "one layer"])
+def test_networks_with_other_parts(change, says):
+    common.refused(lesson.CharRNN, lesson.network(lesson.usual_forward, make=change), saying=says)
+
+
+@pytest.mark.parametrize("forward, says", [
+    (lambda net, x, s: (net.fc(F.dropout(net.lstm(net.embedding(x), s)[0], 0.4)), net.lstm(net.embedding(x), s)[1]), "eval mode"),
+    (lambda net, x, s: (net.dropout(net.fc(net.lstm(net.embedding(x), s)[0])), net.lstm(net.embedding(x), s)[1]), "behind fc"),
+    (lambda net, x, s: (lambda out, state: (net.fc(net.dropout(out)), state))(*net.lstm(net.dropout(net.embedding(x)), s)), "before the LSTM"),
+    (lambda net, x, s: (lambda scores, state: (scores, tuple(v.detach() for v in state)))(*lesson.usual_forward(net, x, s)), "detached"),
+], ids=["always on", "behind fc", "twice", "detached"])
+def test_networks_that_drop_or_cut_in_the_wrong_place(forward, says):
+    common.refused(lesson.CharRNN, lesson.network(forward), saying=says)
 
 
 # ---------------------------------------------------------------------------------------------- texts and batches
@@ -484,6 +534,7 @@ def test_mean_loss_of_a_short_text_and_the_mode_afterwards():
     codes = _text(13)
     scores, _ = model.eval()(codes[None, :-1])
     model.train()
+    assert math.isnan(lesson.mean_loss(model, codes[:1]))
     assert abs(lesson.mean_loss(model, codes) - F.cross_entropy(scores[0], codes[1:]).item()) < 1e-5
     assert model.training
 

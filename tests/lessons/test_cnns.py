@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from helpers.comparing import Raised
 from helpers.lessons import cnns as lesson
 from helpers.lessons import exercises
 from tests.lessons import common
@@ -351,7 +352,7 @@ def test_stubs_are_not_attempted(exercise):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"10.{n}" for n in range(1, 9)]
-    assert [len(e.mistakes) for e in EXERCISES] == [10, 10, 10, 10, 5, 12, 8, 11]
+    assert [len(e.mistakes) for e in EXERCISES] == [15, 14, 17, 20, 13, 23, 18, 19]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 
@@ -407,6 +408,56 @@ def test_augmentations_of_other_kinds_are_refused():
 
     for wrong in (brightness, shuffled, linked):
         common.refused(lesson.augment_batch, wrong)
+
+
+class _MorePhotoMaps(nn.Module):
+    def __init__(self, size=150, dropout=0.0):
+        super().__init__()
+        side = size
+        for _ in range(4):
+            side = (side - 2) // 2
+        layers = [part for i, o in ((3, 32), (32, 64), (64, 128), (128, 256)) for part in (nn.Conv2d(i, o, 3), nn.ReLU(), nn.MaxPool2d(2))]
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout), nn.Linear(256 * side**2, 512), nn.ReLU(), nn.Linear(512, 1))
+
+    def forward(self, x):
+        return self.net(x).squeeze(1)
+
+
+class _PooledShortcut(_WithIdentity):
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__(in_channels, out_channels, stride)
+        if stride > 1:
+            self.skip = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+
+
+def _channels_reversed(x, generator, max_shift=2, flip=True):
+    """Channels in reverse order for half of the pictures."""
+    out = _augment_one_by_one(x, generator, max_shift, False)
+    back = (torch.rand(len(x), generator=generator) < 0.5).to(x.device)
+    return torch.where(back[:, None, None, None], out.flip(1), out)
+
+
+@pytest.mark.parametrize(("exercise", "wrong", "silent"), [
+    ("10.7", _MorePhotoMaps, "ReLU on the logit"),
+    ("10.6", _PooledShortcut, "Identity where"),
+    ("10.6", _PooledShortcut, "The projection keeps"),
+    ("10.4", _channels_reversed, "Rounded"),
+    ("10.4", _channels_reversed, "No image is mirrored"),
+], ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_no_diagnosis_that_is_not_true(exercise, wrong, silent):
+    result = next(e for e in EXERCISES if e.id == exercise).examine(wrong)
+    assert result.outcome != "passed"
+    assert silent not in common.unwrapped(result.text), result.text
+
+
+def test_known_wrong_answers_observe_what_they_are_meant_to():
+    """An example that raises by accident would name nobody's mistake; these raise on purpose."""
+    purpose = ("30,976", "third pool", "flatten()", "576 values", "argmax runs", "Identity where", "A projection where", "keeps the size", "Both conv",
+               "loses the border", "hard-coded", "gets wider", "dx = 0 nothing", "The largest shift")
+    for exercise in EXERCISES:
+        for place, mistake in enumerate(exercise.mistakes):
+            raised = any(isinstance(fact.value, Raised) for fact in exercise.mistake_facts(place).values())
+            assert not raised or any(text in mistake.diagnosis for text in purpose), mistake.diagnosis
 
 
 def test_a_summary_that_takes_all_hooks_off_is_refused():

@@ -127,6 +127,11 @@ def _average_with_tensordot(grads, counts):
     return [torch.tensordot(weights.to(parts[0]), torch.stack(parts), 1) for parts in zip(*grads, strict=True)]
 
 
+def _average_with_float32_weights(grads, counts):
+    weights = torch.tensor(counts) / sum(counts)
+    return [sum(w * g for w, g in zip(weights, parts, strict=True)) for parts in zip(*grads, strict=True)]
+
+
 def _average_running(grads, counts):
     mean, seen = [torch.zeros_like(g) for g in grads[0]], 0
     for of_rank, n in zip(grads, counts, strict=True):
@@ -142,7 +147,7 @@ RIGHT = {
     "17.4": [_quantize_with_a_norm, _quantize_with_floats],
     "17.5": [_benchmark_with_numpy, _benchmark_by_sorting],
     "17.6": [_shards_with_cycle, _shards_by_padding],
-    "17.7": [_average_with_tensordot, _average_running],
+    "17.7": [_average_with_tensordot, _average_running, _average_with_float32_weights],
 }
 EQUIVALENT = {
     "17.2": {"return torch.where(x.sum() > 0, y, -y) | sum -> mean": "the mean has the sign of the sum"},
@@ -223,6 +228,21 @@ def test_odd_answers_to_saving_get_a_message():
         {"config": config, "alphabet": list(chars), "state_dict": model.state_dict()}, path), saying="alphabet")
 
 
+def test_each_way_to_refuse_a_file_is_told_apart():
+    def bundle(**other):
+        return lambda path, model, config, chars: torch.save(
+            {"config": config, "chars": list(chars), "state_dict": model.state_dict(),
+             **{name: make(model, config) for name, make in other.items()}}, path)
+
+    check = lesson.save_bundle
+    common.refused(check, bundle(state_dict=lambda model, config: model.state_dict), saying="parentheses")
+    text = common.refused(check, bundle(device=lambda model, config: torch.get_default_device), saying="neither a tensor nor a plain value")
+    assert "whole module" not in text
+    common.refused(check, bundle(version=lambda model, config: "2.15"), saying="and no others")
+    common.refused(check, bundle(config=lambda model, config: repr(config)), saying="text")
+    common.refused(check, bundle(config=lambda model, config: {}), saying="configuration of the call")
+
+
 def test_a_whole_module_in_another_style_is_recognized():
     text = common.refused(lesson.save_bundle, lambda path, model, config, chars: torch.save(model, path))
     assert "weights_only" in text
@@ -247,6 +267,58 @@ def test_a_frozen_batch_in_another_style_is_recognized():
         return program
 
     common.refused(lesson.export_model, frozen, saying="frozen")
+
+
+def test_an_axis_that_is_free_up_to_a_size_is_refused():
+    def capped(model, example):
+        was = model.training
+        program = torch.export.export(model.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("n", max=16)},))
+        model.train(was)
+        return program
+
+    common.refused(lesson.export_model, capped, saying="largest size")
+
+
+def test_what_is_no_program_is_told_apart():
+    common.refused(lesson.export_model, lambda model, example: torch.jit.trace(model.eval(), example), saying="a trace")
+    common.refused(lesson.export_model, lambda model, example: torch.compile(model), saying="torch.compile")
+    common.refused(lesson.export_model, lambda model, example: torch.export.export(model.eval(), (example,)).module(), saying="module inside")
+
+
+def test_a_wrong_step_is_not_taken_for_a_missing_guard():
+    def by_the_mean(w):
+        scale = w.abs().mean() / 127
+        return torch.round(w / scale).clamp(-127, 127).to(torch.int8), scale
+
+    def by_the_spread(w):
+        scale = 3 * w.std() / 127
+        return torch.round(w / scale).clamp(-127, 127).to(torch.int8), scale
+
+    common.refused(lesson.quantize_int8, by_the_mean, saying="too short")
+    common.refused(lesson.quantize_int8, by_the_spread, saying="too long")
+    common.refused(lesson.quantize_int8, lambda w: _quantize_with_a_norm(w)[::-1], saying="exchanged")
+
+
+def test_medians_of_an_even_number():
+    def benchmark(fn, warmup, repeats, clock, synchronize=None, middle=statistics.median_high):
+        return middle([_benchmark_with_numpy(fn, warmup * (turn == 0), 1, clock, synchronize) for turn in range(repeats)])
+
+    common.passes(lesson.benchmark, lambda fn, warmup, repeats, clock, synchronize=None: benchmark(
+        fn, warmup, repeats, clock, synchronize, statistics.median))
+    common.refused(lesson.benchmark, lambda fn, warmup, repeats, clock, synchronize=None: benchmark(
+        fn, warmup, repeats, clock, synchronize), saying="upper one")
+
+
+def test_the_global_generator_is_left_alone():
+    def with_manual_seed(n, world_size, rank, seed=0, epoch=0):
+        torch.manual_seed(seed + epoch)
+        order = torch.randperm(n).tolist()
+        return [order[k % n] for k in range(rank, -(-n // world_size) * world_size, world_size)]
+
+    before = torch.random.get_rng_state()
+    common.refused(lesson.shard_indices, with_manual_seed, saying="torch's global generator")
+    assert torch.equal(before, torch.random.get_rng_state())
+    common.passes(lesson.shard_indices, lambda *call, **more: tuple(_shards_with_cycle(*call, **more)))
 
 
 def test_scales_of_other_kinds():

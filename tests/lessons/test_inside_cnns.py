@@ -251,6 +251,16 @@ def test_right_answers_leave_the_random_state_alone():
         assert torch.equal(torch.random.get_rng_state(), before), exercise.title
 
 
+def test_a_message_names_the_mistake_that_was_made():
+    """Answers that look alike at the first fact that differs."""
+    common.refused(lesson.record_activations, lesson._record_with(clone=False), saying="Clone it")
+    common.refused(lesson.record_activations, lesson._record_with(hands_back=True), saying="A hook that only looks returns None")
+    common.refused(lesson.class_heatmap, lesson._heatmap_with(divide=lambda heat: heat / heat.sum()), saying="You divide by the sum")
+    common.refused(lesson.class_heatmap, lesson._heatmap_with(index=lambda scores, k: k or int(scores.argmax())), saying="Class 0")
+    text = common.refused(lesson.deep_dream, lambda *a, **k: lesson._dream_with()(*a, **k) * 1.0 + 0.003)
+    assert "times what it should be" not in text
+
+
 # ---------------------------------------------------------------------------------------------- the lesson's tools
 
 def test_watching_leaves_no_hook_and_survives_an_in_place_relu():
@@ -346,12 +356,36 @@ def test_the_network_of_lesson_10_under_any_attribute_names(tmp_path, monkeypatc
 
     path = tmp_path / "net.pt"
     monkeypatch.setattr(cnns, "photo_net_file", lambda size: path)
-    fresh = lesson.photo_net(64)
-    assert not fresh.trained and fresh(torch.zeros(2, 3, 64, 64)).shape == (2,)
+    fresh = lesson.photo_net(64, epochs=0)
+    assert fresh.weights.startswith("of 0 epochs") and fresh(torch.zeros(2, 3, 64, 64)).shape == (2,)
     renamed = {f"layer{n}": p.detach() + 1 for n, p in enumerate(fresh.parameters())}
     torch.save(renamed, path)
     again = lesson.photo_net(64)
-    assert again.trained
+    assert again.weights == "saved by lesson 10"
     assert all(torch.equal(a, b + 1) for a, b in zip(again.parameters(), fresh.parameters(), strict=True))
     path.write_bytes(b"broken")
-    assert not lesson.photo_net(64).trained
+    assert lesson.photo_net(64, epochs=0).weights.startswith("of 0 epochs")
+
+
+def test_without_lesson_10_the_network_learns_here(tmp_path, monkeypatch):
+    from helpers.lessons import cnns
+
+    monkeypatch.setattr(cnns, "photo_net_file", lambda size: tmp_path / "none.pt")
+    monkeypatch.setenv("COURSE_DATA", "standin")
+    state = torch.random.get_rng_state()
+    untouched, learned = lesson.photo_net(48, epochs=0), lesson.photo_net(48, epochs=1)
+    assert learned.weights.startswith("of 1 epochs") and not learned.training
+    assert any(not torch.equal(a, b) for a, b in zip(untouched.parameters(), learned.parameters(), strict=True))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_adam_by_hand_is_that_of_torch():
+    start = lesson._numbers(3, 5, seed=1)
+    ours, torchs = start.clone().requires_grad_(), start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([torchs], lr=0.05, weight_decay=0.01)
+    lesson._adam([ours], lambda step: (ours**2).sum() + step * ours.sum(), 6, lr=0.05, decay=0.01)
+    for step in range(6):
+        optimizer.zero_grad()
+        ((torchs**2).sum() + step * torchs.sum()).backward()
+        optimizer.step()
+    assert torch.allclose(ours, torchs, atol=1e-5) and not torch.allclose(ours, start, atol=0.1)

@@ -301,6 +301,22 @@ def test_a_head_with_a_softmax_in_another_style_is_recognized():
     common.refused(lesson.make_head, lambda i, h, n, dropout=0.0: _Head((i, h, n), dropout / 2))
 
 
+def test_heads_that_drop_something_else_are_refused():
+    def wrong_place(i, h, n, dropout=0.0):
+        return nn.Sequential(nn.Dropout(dropout), nn.Linear(i, h), nn.ReLU(), nn.Linear(h, n))
+
+    def whole_rows(i, h, n, dropout=0.0):
+        return nn.Sequential(nn.Linear(i, h), nn.ReLU(), nn.Dropout1d(dropout), nn.Linear(h, n))
+
+    class Squeezed(_Head):
+        def forward(self, x):
+            return super().forward(x).squeeze()
+
+    common.refused(lesson.make_head, wrong_place, saying="on the input")
+    common.refused(lesson.make_head, whole_rows, saying="drop out together")
+    common.refused(lesson.make_head, lambda i, h, n, dropout=0.0: Squeezed((i, h, n), dropout), saying="a dimension of size 1")
+
+
 def test_odd_classes_get_a_message():
     check = lesson.FrozenFeatures
     common.refused(check, ..., outcome="not attempted")
@@ -335,6 +351,95 @@ def test_a_model_that_trains_its_base_is_recognized():
             self.body.requires_grad_(True)
 
     common.refused(lesson.FrozenFeatures, Open, saying="Backbone parameters receive gradients")
+
+
+def test_models_that_only_look_frozen_are_refused():
+    class Squeezed(OverridesTrain):
+        def forward(self, x):
+            return self.head(self.body[:2](x).squeeze())
+
+    class OnlyTheHead(EvalInForward):
+        def train(self, mode=True):
+            self.head.train(mode)
+            return self
+
+    class OnlyTheChildren(OverridesTrain):
+        def train(self, mode=True):
+            nn.Module.train(self, mode)
+            for part in self.body[0]:
+                part.eval()
+            return self
+
+    class Copies(OverridesTrain):
+        def __init__(self, backbone, head):
+            super().__init__(copy.deepcopy(backbone), copy.deepcopy(head))
+
+    common.refused(lesson.FrozenFeatures, Squeezed, saying="a dimension of size 1")
+    common.refused(lesson.FrozenFeatures, OnlyTheHead, saying="still says that it is training")
+    common.refused(lesson.FrozenFeatures, OnlyTheChildren, saying="dropout of the backbone")
+    common.refused(lesson.FrozenFeatures, Copies, saying="These are copies")
+
+
+def test_extraction_in_two_passes_or_squeezed_is_refused():
+    def two_passes(backbone, loader):
+        backbone = copy.deepcopy(backbone).eval()
+        with torch.no_grad():
+            features = torch.cat([backbone(x).mean((2, 3)) for x, _ in loader])
+        return features, torch.cat([y for _, y in loader])
+
+    def squeezed(backbone, loader):
+        backbone = copy.deepcopy(backbone).eval()
+        with torch.no_grad():
+            pairs = [(nn.functional.adaptive_avg_pool2d(backbone(x), 1).squeeze(), y) for x, y in loader]
+        return torch.cat([f for f, _ in pairs]), torch.cat([y for _, y in pairs])
+
+    common.refused(lesson.extract_features, two_passes, saying="another order each time")
+    common.refused(lesson.extract_features, squeezed, saying="5, 1", outcome="error")
+
+
+def test_a_head_is_not_found_by_its_name_its_place_or_its_numbers():
+    def groups(is_body):
+        def answer(model, head, a, b):
+            both = ([p for p in head.parameters() if p.requires_grad], a), ([p for p in is_body(model, head) if p.requires_grad], b)
+            return [{"params": params, "lr": lr} for params, lr in both if params]
+        return answer
+
+    for is_body in (lambda model, head: [p for n, p in model.named_parameters() if not n.startswith("head")],
+                    lambda model, head: list(model.parameters())[:-4],
+                    lambda model, head: [p for part in model.children() if part is not head for p in part.parameters()],
+                    lambda model, head: [p for p in model.parameters() if not any(torch.equal(p, q) for q in head.parameters())]):
+        common.refused(lesson.parameter_groups, groups(is_body))
+
+
+def test_a_new_layer_of_the_default_dtype_is_a_right_answer():
+    def fold(conv, bn):
+        new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation)
+        slope = bn.weight / (bn.running_var + bn.eps).sqrt()
+        old = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
+        with torch.no_grad():
+            new.weight.copy_(conv.weight * slope[:, None, None, None])
+            new.bias.copy_((old - bn.running_mean) * slope + bn.bias)
+        return new
+
+    common.passes(lesson.fold_batchnorm, fold)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_an_interval_in_float32_is_a_right_answer_and_a_slip_is_named():
+    def in_float32(correct, n, z=1.96):
+        return tuple(torch.tensor(_wilson_roots(correct, n, z), dtype=torch.float32).tolist())
+
+    def slip(correct, n, z=1.96):
+        center = correct / n + z**2 / 2 * n
+        return center / (1 + z**2 / n) - 0.1, center / (1 + z**2 / n) + 0.1
+
+    common.passes(lesson.wilson_interval, in_float32)
+    assert "percent" not in common.refused(lesson.wilson_interval, slip, saying="multiplies by n")
+
+
+def test_a_clock_that_is_not_asked_is_named():
+    common.refused(lesson.seconds_per_call, lambda fn, repeats=5, warmup=2, synchronize=None, clock=None:
+                   _seconds_in_one_go(fn, repeats, warmup, synchronize), saying="`clock` is not used")
 
 
 def test_extraction_in_train_mode_in_another_style_is_recognized():
@@ -401,6 +506,13 @@ def test_a_network_without_layer_names_says_so():
         lesson.layer_index(b, "conv5_1")
 
 
+def test_nearest_rows_after_standardizing():
+    X = torch.tensor([[0.0, 0], [1000, 1], [0, 1], [1000, 0]])
+    assert lesson.nearest(X, torch.tensor([[900.0, 0.1], [100, 0.9]]), k=2).tolist() == [[3, 1], [2, 0]]
+    pictures = torch.tensor([[0, 9], [255, 3], [7, 80]], dtype=torch.uint8)
+    assert lesson.nearest(pictures, pictures, k=1).flatten().tolist() == [0, 1, 2]
+
+
 def test_weights_here_downloads_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "_found", lambda name: tmp_path / "x.pth" if name == "vgg19" else None)
     found = lesson.weights_here()
@@ -417,6 +529,12 @@ def test_a_probe_learns_what_can_be_learned_and_leaves_the_random_state_alone():
     assert lesson.linear_probe(X[:150], y[:150], X[150:].flip(0) * 0, y[150:]) < 0.5
     splits = lesson.five_splits(X, y)
     assert len(splits) == 5 and min(splits) > 0.9
+    noisy = X + 0.6 * torch.randn(200, 4, generator=generator)
+    one_by_one = []
+    for seed in range(5):
+        rows = torch.randperm(200, generator=torch.Generator().manual_seed(seed))
+        one_by_one.append(lesson.linear_probe(noisy[rows[:160]], y[rows[:160]], noisy[rows[160:]], y[rows[160:]]))
+    assert lesson.five_splits(noisy, y) == pytest.approx(one_by_one, abs=0.03)  # at most one picture of 40
     right, n = lesson.five_folds(X, y)
     assert n == 200 and 190 < right <= 200
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -483,9 +601,12 @@ def test_figures_of_pictures(shown):
     images = np.random.default_rng(0).integers(0, 256, (10, 40, 40, 3), dtype=np.uint8)
     lesson.show_kinds(images, np.arange(10) % 5, data.FLOWER_CLASSES, each=2)
     lesson.show_stages(images[0], models.load_backbone("tiny").features, lesson.MEAN, lesson.STD)
+    ways = {"pixels": torch.tensor([[5, 6], [1, 2]]), "features": torch.tensor([[0, 5], [6, 2]])}
+    lesson.show_neighbors((0, 1), (images, np.arange(10) % 5), (images, np.arange(10) % 5), ways)
     lesson.show_contract(np.zeros((300, 400, 3), np.uint8))
     lesson.show_inputs({"right": torch.randn(3, 8, 8), "wrong": torch.rand(3, 8, 8)}, {"right": 0.9, "wrong": 0.4})
     lesson.show_own_photo(images[0], images[1], ("a", "b"), torch.tensor([0.2, 0.8]))
     conv, norm = models.load_backbone("tiny", fold_bn=False).features[:2]
     lesson.show_line(conv, norm, torch.randn(1, 3, 20, 20))
-    assert "says b, with 0.80" in shown[4] and "256" in shown[2]
+    assert "2 of 4 nearest in pixels, 3 of 4 nearest in features" in shown[2]
+    assert "says b, with 0.80" in shown[5] and "256" in shown[3]
