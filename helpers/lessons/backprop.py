@@ -49,6 +49,21 @@ def _is_number(value) -> bool:
     return isinstance(value, float | int | np.number) or isinstance(value, np.ndarray) and value.ndim == 0
 
 
+def _first(facts):
+    """What the first call returned."""
+    return next(iter(facts.values()))
+
+
+def _forms(value) -> list:
+    """The shapes of the parts of a tuple or list; nothing for anything else."""
+    return [np.shape(part) for part in value] if isinstance(value, tuple | list) else []
+
+
+def _same(value, asked) -> bool:
+    """The same shape and the same numbers."""
+    return np.shape(value) == np.shape(asked) and np.allclose(value, asked, rtol=1e-7, atol=1e-12)
+
+
 def _leaf(array):
     """An array as a float64 tensor that collects a gradient."""
     import torch
@@ -107,6 +122,11 @@ sigmoid_prime = Exercise(
                 lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2),
         Mistake("The second factor is 1 - z: it needs the sigmoid as well.", lambda z: sigmoid(z) * (1 - z)),
         Mistake("Plus in place of minus: the second factor is 1 minus the sigmoid.", lambda z: sigmoid(z) * (1 + sigmoid(z))),
+        Mistake("That is the slope of tanh, 1 - tanh². The slope of the sigmoid is its value times 1 minus its value.",
+                lambda z: 1 - np.tanh(z) ** 2),
+        Mistake("The sigmoid squared: one of the two factors is 1 minus the sigmoid.", lambda z: sigmoid(z) ** 2),
+        Mistake("One number for all scores: each score keeps a slope of its own, so take no mean and no sum.",
+                lambda z: np.mean(_prime(z)), when=lambda facts: _is_number(_first(facts))),
     ],
     hints=[
         "Quotient rule, then recognize σ.",
@@ -143,6 +163,11 @@ def _reference_gradient(X, y, w, b):
     return dw, float(db)
 
 
+def _gradient_from(combine):
+    """A wrong answer made of the points and their right errors."""
+    return lambda X, y, w, b: combine(X, sigmoid(X @ w + b) - y, w, b)
+
+
 logistic_gradient = Exercise(
     "03.2", "logistic_gradient",
     observe=_observe_gradient,
@@ -167,7 +192,28 @@ logistic_gradient = Exercise(
                                     ((sigmoid(X@w+b) - y) / _prime(X@w+b)).mean())),
         Mistake("dE/dw is one number: average over the points alone (axis=0), so that each weight keeps its own.",
                 lambda X, y, w, b: (((sigmoid(X@w+b) - y)[:, None] * X).mean(), (sigmoid(X@w+b) - y).mean()),
-                when=lambda facts: _is_number(next(iter(facts.values()))[0])),
+                when=lambda facts: _forms(_first(facts)) == [(), ()]),
+        Mistake("dE/db is the sum over the points: average it, as dE/dw.",
+                _gradient_from(lambda X, e, w, b: (X.T @ e / len(e), e.sum()))),
+        Mistake("dE/dw is the sum over the points: average it, as dE/db.",
+                _gradient_from(lambda X, e, w, b: (X.T @ e, e.mean()))),
+        Mistake("dE/db holds one error for each point: average them, then it is one number.",
+                _gradient_from(lambda X, e, w, b: (X.T @ e / len(e), e)), when=lambda facts: _forms(_first(facts))[1:] == [(7,)]),
+        Mistake("dE/dw has one number for each point: you averaged over the features. Average over the points, axis=0.",
+                _gradient_from(lambda X, e, w, b: ((e[:, None] * X).mean(axis=1), e.mean())),
+                when=lambda facts: _forms(_first(facts))[:1] == [(7,)]),
+        Mistake("The mean error times the mean point: multiply for each point first, then average the products.",
+                _gradient_from(lambda X, e, w, b: (e.mean() * X.mean(axis=0), e.mean()))),
+        Mistake("dE/db is not the mean of dE/dw: it is the mean of the errors.",
+                _gradient_from(lambda X, e, w, b: (X.T @ e / len(e), (X.T @ e / len(e)).mean()))),
+        Mistake("These are w and b after a step: return the gradient itself, the caller takes the step.",
+                _gradient_from(lambda X, e, w, b: (w - X.T @ e / len(e), b - e.mean()))),
+        Mistake("Only dE/dw comes back: return the pair, dE/dw and dE/db.",
+                _gradient_from(lambda X, e, w, b: X.T @ e / len(e)),
+                when=lambda facts: isinstance(_first(facts), np.ndarray) and _first(facts).shape == (3,)),
+        Mistake("The other way round: dE/dw first, then dE/db.",
+                _gradient_from(lambda X, e, w, b: (e.mean(), X.T @ e / len(e))),
+                when=lambda facts: _forms(_first(facts)) == [(), (3,)]),
     ],
     hints=[
         "Error times input, averaged.",
@@ -260,6 +306,37 @@ def _descend(X, y, w, b, lr, epochs):
     return t[:-1], float(t[-1]), L
 
 
+def _descend_by(step):
+    """A wrong answer with a step of its own: ``step(w, b, dw, db, lr, n)`` gives the new w and b."""
+    def descend(X, y, w, b, lr, epochs):
+        L = [logistic_error(X @ w + b, y)]
+        for _ in range(epochs):
+            w, b = step(w, b, *_logistic_gradient(X, y, w, b), lr, len(y))
+            L.append(logistic_error(X @ w + b, y))
+        return w, b, L
+    return descend
+
+
+def _descend_point_by_point(X, y, w, b, lr, epochs):
+    L = [logistic_error(X @ w + b, y)]
+    for _ in range(epochs):
+        for i in range(len(y)):
+            g, h = _logistic_gradient(X[i:i + 1], y[i:i + 1], w, b)
+            w, b = w - lr * g, b - lr * h
+        L.append(logistic_error(X @ w + b, y))
+    return w, b, L
+
+
+def _descend_with(change):
+    """The right trace, changed by ``change(w, b, losses, n)``."""
+    return lambda X, y, w, b, lr, epochs: change(*_descend(X, y, w, b, lr, epochs), len(y))
+
+
+def _moved(facts, epochs: int) -> bool:
+    """w stands where it would after this many updates of the first setting, which asks for 4."""
+    return _same(_first(facts)[0], _descend(*_labeled_points(7, 3, 5), np.linspace(0.9, -0.6, 3), 0.4, 0.5, epochs)[0])
+
+
 gradient_descent = Exercise(
     "03.3", "gradient_descent",
     observe=_observe_descent,
@@ -274,6 +351,37 @@ gradient_descent = Exercise(
                 _descend_with_losses_of_probabilities),
         Mistake("The gradient is computed only once: each step needs the gradient where w and b are now, so inside the loop.",
                 _descend_with_one_gradient),
+        Mistake("b never moves: it takes a step too, lr times dE/db.", _descend_by(lambda w, b, g, h, lr, n: (w - lr * g, b))),
+        Mistake("w never moves: it takes a step too, lr times dE/dw.", _descend_by(lambda w, b, g, h, lr, n: (w, b - lr * h))),
+        Mistake("b goes the wrong way: subtract its gradient, as for w.", _descend_by(lambda w, b, g, h, lr, n: (w - lr * g, b + lr * h))),
+        Mistake("lr is ignored: a step is lr times the gradient.", _descend_by(lambda w, b, g, h, lr, n: (w - g, b - h))),
+        Mistake("The gradient is a mean already: do not divide by the number of points again.",
+                _descend_by(lambda w, b, g, h, lr, n: (w - lr * g / n, b - lr * h / n))),
+        Mistake("Each step goes along the sum over the points: take the mean, as logistic_gradient gives it.",
+                _descend_by(lambda w, b, g, h, lr, n: (w - lr * g * n, b - lr * h * n))),
+        Mistake("One update for each point: full batch is one gradient over all points, then one step.", _descend_point_by_point),
+        Mistake("One update too many: `epochs` updates, and one more loss than updates.",
+                lambda X, y, w, b, lr, epochs: _descend(X, y, w, b, lr, epochs + 1), when=lambda facts: _moved(facts, 5)),
+        Mistake("One update is missing: `epochs` updates are asked.",
+                lambda X, y, w, b, lr, epochs: _descend(X, y, w, b, lr, max(0, epochs - 1)), when=lambda facts: _moved(facts, 3)),
+        Mistake("Only one update: does `return` stand inside the loop?",
+                lambda X, y, w, b, lr, epochs: _descend(X, y, w, b, lr, min(1, epochs)), when=lambda facts: _moved(facts, 1)),
+        Mistake("The first loss comes twice and the last is missing: in the loop, take the loss after the update.",
+                _descend_with(lambda w, b, L, n: (w, b, L[:1] + L[:-1])), when=lambda facts: _moved(facts, 4)
+                and len(_first(facts)[2]) == 5 and _first(facts)[2][0] == _first(facts)[2][1] != _first(facts)[2][2]),
+        Mistake("You start from zeros: start from the w and b that the caller gives.",
+                lambda X, y, w, b, lr, epochs: _descend(X, y, np.zeros(len(w)), 0.0, lr, epochs)),
+        Mistake("The losses are sums over the points: the mean is asked, as logistic_error gives it.",
+                _descend_with(lambda w, b, L, n: (w, b, [n * loss for loss in L]))),
+        Mistake("The losses are an array: collect them in a list, or convert with .tolist().",
+                _descend_with(lambda w, b, L, n: (w, b, np.array(L))),
+                when=lambda facts: isinstance(_first(facts)[2], np.ndarray) and _first(facts)[2].shape == (5,)),
+        Mistake("Only one loss comes back: return the list of all.", _descend_with(lambda w, b, L, n: (w, b, L[-1])),
+                when=lambda facts: _forms(_first(facts)) == [(3,), (), ()]),
+        Mistake("Three values are asked: w, b, and the list of losses.", _descend_with(lambda w, b, L, n: (w, b)),
+                when=lambda facts: _forms(_first(facts)) == [(3,), ()]),
+        Mistake("Another order: w first, then b, then the losses.", _descend_with(lambda w, b, L, n: (L, w, b)),
+                when=lambda facts: _forms(_first(facts)) == [(5,), (3,), ()]),
     ],
     hints=[
         "Gradient, step, record.",
@@ -285,6 +393,9 @@ gradient_descent = Exercise(
 
 # ---------------------------------------------------------------------------------------------- 03.4 admissions_features
 
+_FIVE, _TWO = "five applicants of ranks 3, 1, 4, 2, 4", "two applicants of ranks 2.0 and 3.0"
+_FIVE_GRE, _FIVE_GPA = np.array([380.0, 660, 800, 640, 520]), np.array([3.61, 3.67, 4.0, 3.19, 2.93])
+_FIVE_RANKS = np.array([3, 1, 4, 2, 4])
 _NO_RANKS = ([2, 0, 1], [4, 5, 1], [3.0, 1.0, -1.0], [2.0, 2.9, 1.0], [4.0, 1.0, 2.5], [3.0, math.nan, 1.0])
 
 
@@ -293,9 +404,9 @@ def _ranks_text(ranks) -> str:
 
 
 def _observe_features(admissions_features, see):
-    gre, gpa = np.array([380.0, 660, 800, 640, 520]), np.array([3.61, 3.67, 4.0, 3.19, 2.93])
-    see.call(admissions_features, gre, gpa, np.array([3, 1, 4, 2, 4]), label="five applicants of ranks 3, 1, 4, 2, 4")
-    see.call(admissions_features, gre[1:3], gpa[1:3], np.array([2.0, 3.0]), label="two applicants of ranks 2.0 and 3.0")
+    gre, gpa = _FIVE_GRE.copy(), _FIVE_GPA.copy()
+    see.call(admissions_features, gre, gpa, _FIVE_RANKS, label=_FIVE)
+    see.call(admissions_features, gre[1:3], gpa[1:3], np.array([2.0, 3.0]), label=_TWO)
     see.call(admissions_features, np.array([700.0]), np.array([3.3]), np.array([1]), label="one applicant of rank 1")
     for ranks in _NO_RANKS:
         see.raises(admissions_features, gre[:3], gpa[:3], np.array(ranks), label=_ranks_text(ranks))
@@ -332,6 +443,34 @@ def _takes_fractions(facts) -> bool:
             and any(facts[_ranks_text(ranks)].startswith("returns") for ranks in between))
 
 
+def _slip(diagnosis: str, example) -> Mistake:
+    """A wrong table is recognized by the five applicants alone, whether or not it refuses what is no rank."""
+    return Mistake(diagnosis, example, when=lambda facts: _same(facts[_FIVE], example(_FIVE_GRE, _FIVE_GPA, _FIVE_RANKS)))
+
+
+def _switches(rank, places=(1, 2, 3, 4)):
+    return (rank[:, None] == np.array(places)).astype(float)
+
+
+def _features_on_no_rank(answer):
+    """The right table, and for what is no rank another answer than a ValueError."""
+    def admissions_features(gre, gpa, rank):
+        if not np.isin(rank, [1, 2, 3, 4]).all():
+            return answer(gre, gpa, rank)
+        return _reference_features(gre, gpa, rank)
+    return admissions_features
+
+
+def _raise_assertion(gre, gpa, rank):
+    raise AssertionError("rank")
+
+
+def _of_no_rank(facts, start: str) -> bool:
+    """The five applicants are right, and each rank outside 1..4 gives something that begins so."""
+    return (_same(facts[_FIVE], _reference_features(_FIVE_GRE, _FIVE_GPA, _FIVE_RANKS))
+            and all(facts[_ranks_text(ranks)].startswith(start) for ranks in _NO_RANKS[:3]))
+
+
 admissions_features = Exercise(
     "03.4", "admissions_features",
     observe=_observe_features,
@@ -342,7 +481,8 @@ admissions_features = Exercise(
         Mistake("Five rank columns: ranks start at 1.",
                 lambda g, p, r: np.column_stack([g/800, p/4.0, np.eye(5)[r.astype(int)]])),
         Mistake("Scaled by the maximum of this batch: use 800 and 4.0.",
-                lambda g, p, r: np.column_stack([g/g.max(), p/p.max(), np.eye(4)[r.astype(int)-1]])),
+                lambda g, p, r: np.column_stack([g/g.max(), p/p.max(), np.eye(4)[r.astype(int)-1]]),
+                when=lambda facts: np.shape(facts[_FIVE]) == (5, 6) and _same(facts["one applicant of rank 1"][:, :2], [[1, 1]])),
         Mistake("Rank 0 silently becomes rank 4: raise ValueError.",
                 lambda g, p, r: np.column_stack([g/800, p/4.0, np.eye(4)[r.astype(int)-1]])),
         Mistake("2.5 and 2.9 get through, cut or rounded to a whole rank (astype(int) cuts): compare the ranks as they are, and raise "
@@ -350,6 +490,30 @@ admissions_features = Exercise(
                 _features_cut),
         Mistake("2.5, 2.9 or NaN gets through: they lie in no list of ranks, so raise ValueError. Ask for each rank whether it is "
                 "1, 2, 3 or 4, not whether it lies between.", _features_range, when=_takes_fractions),
+        Mistake("What is no rank gets a row without any switch: raise ValueError.",
+                _features_on_no_rank(lambda g, p, r: np.column_stack([g/800, p/4.0, _switches(r)])),
+                when=lambda facts: _of_no_rank(facts, "returns float64 array")),
+        Mistake("For what is no rank you return None. A print is overlooked, an error is not: raise ValueError(...).",
+                _features_on_no_rank(lambda g, p, r: None), when=lambda facts: _of_no_rank(facts, "returns None")),
+        Mistake("`assert` raises AssertionError: write `raise ValueError(...)`.", _features_on_no_rank(_raise_assertion),
+                when=lambda facts: _of_no_rank(facts, "raises AssertionError")),
+        Mistake("The columns depend on the ranks that happen to occur: make four columns always, for rank 1, 2, 3 and 4.",
+                lambda g, p, r: np.column_stack([g/800, p/4.0, _switches(r, np.unique(r))]),
+                when=lambda facts: np.shape(facts[_FIVE]) == (5, 6) and np.shape(facts[_TWO]) == (2, 4)),
+        _slip("GRE and GPA are not scaled: divide by 800 and by 4.0.", lambda g, p, r: np.column_stack([g, p, _switches(r)])),
+        _slip("The two constants are swapped: GRE goes up to 800, GPA up to 4.0.", lambda g, p, r: np.column_stack([g/4.0, p/800, _switches(r)])),
+        _slip("GPA stands first: the order is GRE, GPA, then the ranks.", lambda g, p, r: np.column_stack([p/4.0, g/800, _switches(r)])),
+        _slip("The rank columns stand first: the order is GRE, GPA, then the ranks.",
+              lambda g, p, r: np.column_stack([_switches(r), g/800, p/4.0])),
+        _slip("The rank columns run backward: rank 1 comes first.", lambda g, p, r: np.column_stack([g/800, p/4.0, _switches(r)[:, ::-1]])),
+        _slip("The rank columns are off by one: ranks are 1 to 4, not 0 to 3.",
+              lambda g, p, r: np.column_stack([g/800, p/4.0, _switches(r, (0, 1, 2, 3))])),
+        _slip("The number of the rank is still there: its four switches replace it.",
+              lambda g, p, r: np.column_stack([g/800, p/4.0, r, _switches(r)])),
+        _slip("Rank 1 has no column: each of the four ranks gets one.",
+              lambda g, p, r: np.column_stack([g/800, p/4.0, _switches(r, (2, 3, 4))])),
+        _slip("Scaled by the mean and the spread of this batch: use 800 and 4.0, so that one applicant alone gives the same numbers.",
+              lambda g, p, r: np.column_stack([(g - g.mean()) / (g.std() or 1), (p - p.mean()) / (p.std() or 1), _switches(r)])),
     ],
     hints=[
         "Two scaled columns, four switches.",
@@ -428,6 +592,29 @@ feedforward = Exercise(
                 lambda X, W1, W2: (lambda H: (H, sigmoid(sigmoid(H)@W2[:-1, 0]+W2[-1, 0])))(_feedforward(X, W1, W2)[0])),
         Mistake("Sigmoid twice on the hidden layer: once is enough. (What you return as hidden is squashed twice too.)",
                 lambda X, W1, W2: (lambda H: (H, sigmoid(H@W2[:-1, 0]+W2[-1, 0])))(sigmoid(_feedforward(X, W1, W2)[0]))),
+        Mistake("The hidden scores come back: return them after the sigmoid.",
+                lambda X, W1, W2: (X@W1[:-1]+W1[-1], _feedforward(X, W1, W2)[1])),
+        Mistake("The output layer got the hidden scores: it wants the hidden values, after the sigmoid.",
+                lambda X, W1, W2: (_feedforward(X, W1, W2)[0], sigmoid((X@W1[:-1]+W1[-1])@W2[:-1, 0]+W2[-1, 0]))),
+        Mistake("The 1 was squashed as well: append it to the hidden values after the sigmoid.",
+                lambda X, W1, W2: (_feedforward(X, W1, W2)[0], sigmoid(_feedforward(X, W1, W2)[0]@W2[:-1, 0]+sigmoid(1)*W2[-1, 0]))),
+        Mistake("At the output the 1 stands in front of the hidden values: it comes last, as the bias row does.",
+                lambda X, W1, W2: (_feedforward(X, W1, W2)[0], sigmoid(_feedforward(X, W1, W2)[0]@W2[1:, 0]+W2[0, 0]))),
+        Mistake("At the hidden layer the 1 stands in front of the points: it comes last, as the bias row does.",
+                lambda X, W1, W2: (lambda H: (H, sigmoid(H@W2[:-1, 0]+W2[-1, 0])))(sigmoid(X@W1[1:]+W1[0]))),
+        Mistake("Both biases are missing: the last row of W1 and of W2 must be added, too.",
+                lambda X, W1, W2: (lambda H: (H, sigmoid(H@W2[:-1, 0])))(sigmoid(X@W1[:-1]))),
+        Mistake("The hidden biases are missing: append 1 to the points.",
+                lambda X, W1, W2: (lambda H: (H, sigmoid(H@W2[:-1, 0]+W2[-1, 0])))(sigmoid(X@W1[:-1]))),
+        Mistake("That is ReLU at the hidden layer: the sigmoid is asked.",
+                lambda X, W1, W2: (lambda H: (H, sigmoid(H@W2[:-1, 0]+W2[-1, 0])))(np.maximum(X@W1[:-1]+W1[-1], 0))),
+        Mistake("That is tanh at the hidden layer: the sigmoid is asked.",
+                lambda X, W1, W2: (lambda H: (H, sigmoid(H@W2[:-1, 0]+W2[-1, 0])))(np.tanh(X@W1[:-1]+W1[-1]))),
+        Mistake("Only y_hat comes back: return the pair, the hidden activations and y_hat.",
+                lambda X, W1, W2: _feedforward(X, W1, W2)[1],
+                when=lambda facts: isinstance(_first(facts), np.ndarray) and _first(facts).shape in ((5,), (5, 1))),
+        Mistake("The other way round: the hidden activations first, then y_hat.",
+                lambda X, W1, W2: _feedforward(X, W1, W2)[::-1], when=lambda facts: _forms(_first(facts)) in ([(5,), (5, 3)], [(5, 1), (5, 3)])),
     ],
     hints=[
         "Append, multiply, squash, twice.",
@@ -497,6 +684,25 @@ def _reference_backprop(X, y, W1, W2):
     return _gradients(_mean_cross_entropy(_tensor_feedforward(X, W1, W2)[1], y), W1, W2)
 
 
+def _back_by(error=lambda q, y: q - y, back=lambda d, W2: d @ W2[:-1].T, slope=lambda H, q: H * (1 - H), finish=lambda g1, g2, W1, W2: (g1, g2)):
+    """A wrong answer that differs from the right one in the given steps."""
+    def backprop(X, y, W1, W2):
+        H, q = _feedforward(X, W1, W2)
+        d = (error(q, y) / len(y))[:, None]
+        return finish(_ones(X).T @ (back(d, W2) * slope(H, q[:, None])), _ones(H).T @ d, W1, W2)
+    return backprop
+
+
+def _without_bias_gradients(g1, g2, W1, W2):
+    g1[-1], g2[-1] = 0, 0
+    return g1, g2
+
+
+def _right_back() -> tuple[np.ndarray, np.ndarray]:
+    """The right gradients of the first network."""
+    return _back_by()(*_network(5, 2, 3, 21))
+
+
 backprop = Exercise(
     "03.6", "backprop",
     observe=_observe_backprop,
@@ -531,6 +737,30 @@ backprop = Exercise(
                 "y_hat[:, None] - y is even (n, n).",
                 _back_with_a_flat_error, when=lambda facts: _shapes(facts)[1:] == ((4,),)
                 or _raised(facts, "size 1 is different from 5", "shapes (5,) (1,3)", "shapes (1,3) (5,)")),
+        Mistake("Sign: this is minus the gradient. The error is y_hat - y.", _back_by(error=lambda q, y: y - q)),
+        Mistake("You start with dE/dy_hat: the error by the score is y_hat - y, without the division by y_hat (1 - y_hat).",
+                _back_by(error=lambda q, y: (q - y) / (q * (1 - q)))),
+        Mistake("You start with hard predictions, 0 or 1: the error is y_hat - y with the probability.",
+                _back_by(error=lambda q, y: (q >= 0.5) - y)),
+        Mistake("W2 is left out on the way back: how loudly the error reaches a hidden unit depends on its weight in W2.",
+                _back_by(back=lambda d, W2: d)),
+        Mistake("The slope is only half there: H(1 - H), not H.", _back_by(slope=lambda H, q: H)),
+        Mistake("1 - H² is the slope of tanh: that of the sigmoid is H(1 - H).", _back_by(slope=lambda H, q: 1 - H**2)),
+        Mistake("That is the slope of the output, y_hat (1 - y_hat): here the hidden one is wanted, H(1 - H).",
+                _back_by(slope=lambda H, q: q * (1 - q))),
+        Mistake("These are the weights after a step: return the gradients, the caller takes the step.",
+                _back_by(finish=lambda g1, g2, W1, W2: (W1 - g1, W2 - g2))),
+        Mistake("The bias gradients stand in the first row: append the 1 last, as the biases are the last row.",
+                _back_by(finish=lambda g1, g2, W1, W2: (np.roll(g1, 1, axis=0), np.roll(g2, 1, axis=0))),
+                when=lambda facts: any(_same(own, np.roll(asked, 1, axis=0)) for own, asked in zip(_first(facts), _right_back(), strict=True))),
+        Mistake("A bias row of the gradient is zero. Nothing flows back through the constant 1, but the bias itself has a gradient: the "
+                "sum of what reaches its units.",
+                _back_by(finish=_without_bias_gradients), when=lambda facts: _shapes(facts) == ((3, 3), (4, 1))
+                and any(np.any(g) and not np.any(g[-1]) for g in _first(facts))),
+        Mistake("Only one gradient comes back: return the pair, that of W1 and that of W2.",
+                _back_by(finish=lambda g1, g2, W1, W2: g1), when=lambda facts: isinstance(_first(facts), np.ndarray)),
+        Mistake("Four gradients: here the biases are the last rows of W1 and W2, so stack each bias gradient under its weights.",
+                _back_by(finish=lambda g1, g2, W1, W2: (g1[:-1], g1[-1], g2[:-1], g2[-1])), when=lambda facts: len(_shapes(facts)) == 4),
     ],
     hints=[
         "Start with y_hat - y, go one layer back.",
@@ -543,10 +773,11 @@ backprop = Exercise(
 # ---------------------------------------------------------------------------------------------- 03.7 numerical_gradient
 
 class _Cubes:
-    """f(x) = sum of c * x**3 plus a term that ties the first entry to the last; its central difference is known exactly."""
+    """f(x) = sum of c * x**3, one c below 0, plus a term that ties the first entry to the last; its central difference is known exactly."""
 
     def __init__(self, shape):
         self.c = np.linspace(0.5, 2.0, math.prod(shape)).reshape(shape)
+        self.c.flat[1] *= -1  # so that not all slopes go up
 
     def __call__(self, x):
         return float((self.c * x**3).sum() + 1.5 * x.flat[0] * x.flat[-1])
@@ -569,7 +800,7 @@ class _Exponentials:
 
 
 _WIDE, _NARROW = "the sum of exp(x), eps=0.5", "the sum of exp(x), eps=1e-2"
-_CUBES = "cubes plus a cross term, x of shape (3,)"
+_CUBES, _CUBES_2D = "cubes plus a cross term, x of shape (3,)", "cubes plus a cross term, x of shape (2, 4)"
 
 
 def _observe_numerical(numerical_gradient, see):
@@ -615,6 +846,28 @@ def _numerical_without_copies(f, x, eps=1e-5):
     return g
 
 
+def _numerical_by(quotient, finish=lambda g: g):
+    """One entry at a time with a wrong quotient: ``quotient(above, here, below, eps)``."""
+    def numerical_gradient(f, x, eps=1e-5):
+        g = np.zeros(x.shape)
+        for i in np.ndindex(x.shape):
+            E = np.zeros(x.shape)
+            E[i] = eps
+            g[i] = quotient(f(x + E), f(x), f(x - E), eps)
+        return finish(g)
+    return numerical_gradient
+
+
+def _numerical_along_the_first_axis(f, x, eps=1e-5):
+    g = np.zeros(len(x))
+    for i in range(len(x)):
+        xp, xm = x.copy(), x.copy()
+        xp[i] += eps
+        xm[i] -= eps
+        g[i] = (f(xp) - f(xm)) / (2 * eps)
+    return g
+
+
 numerical_gradient = Exercise(
     "03.7", "numerical_gradient",
     observe=_observe_numerical,
@@ -638,6 +891,21 @@ numerical_gradient = Exercise(
                 _numerical_without_copies, when=lambda facts: np.shape(facts[_CUBES]) == (3,) and not np.any(facts[_CUBES])),
         Mistake("One number for all entries: x + eps moves them all at once. Move one entry at a time, and note one number for each.",
                 lambda f, x, eps=1e-5: (f(x + eps) - f(x - eps))/(2*eps), when=lambda facts: _is_number(facts[_CUBES])),
+        Mistake("Each slope is positive: f may also fall, so keep the sign of the difference, without abs.",
+                _numerical_by(lambda above, here, below, eps: abs(above - below) / (2 * eps))),
+        Mistake("Backward difference: error proportional to eps; use both sides.",
+                _numerical_by(lambda above, here, below, eps: (here - below) / eps)),
+        Mistake("The sign: first f with the entry moved up, minus f with it moved down.",
+                _numerical_by(lambda above, here, below, eps: (below - above) / (2 * eps))),
+        Mistake("`/ 2 * eps` divides by 2 and multiplies by eps: write `/ (2 * eps)`.",
+                _numerical_by(lambda above, here, below, eps: (above - below) / 2 * eps)),
+        Mistake("The difference alone: divide it by 2 eps, the distance between both points.",
+                _numerical_by(lambda above, here, below, eps: above - below)),
+        Mistake("x[i] moves a whole row of a matrix: move one entry at a time, with np.ndindex(x.shape).",
+                _numerical_along_the_first_axis, when=lambda facts: np.shape(facts[_CUBES_2D]) == (2,)),
+        Mistake("The result is flat: give it the shape of x, with reshape(x.shape).",
+                _numerical_by(lambda above, here, below, eps: (above - below) / (2 * eps), finish=np.ravel),
+                when=lambda facts: np.shape(facts[_CUBES_2D]) == (8,)),
     ],
     hints=[
         "Wiggle one entry, both ways.",
@@ -738,6 +1006,42 @@ class _NodeWithBareNames(_NodeUnsummedBias):
         return dY @ W.T, X.T @ dY, dY.sum(0)  # noqa: F821
 
 
+def _node_with(back, forward=lambda X, W, b: X @ W + b):
+    """A node whose backward returns ``back(X, W, dY)``, and whose forward returns ``forward(X, W, b)``."""
+    class Node:
+        def forward(self, X, W, b):
+            self.X, self.W = X, W
+            return forward(X, W, b)
+
+        def backward(self, dY):
+            return back(self.X, self.W, dY)
+    return Node
+
+
+def _right_way_back(X, W, dY):
+    return dY @ W.T, X.T @ dY, dY.sum(axis=0)
+
+
+def _shared_node():
+    """A new class, whose nodes keep their inputs in one place."""
+    kept = {}
+
+    class Node:
+        def forward(self, X, W, b):
+            kept["inputs"] = X, W
+            return X @ W + b
+
+        def backward(self, dY):
+            return _right_way_back(*kept["inputs"], dY)
+    return Node
+
+
+class _NodeThatAddsUp(_NodeUnsummedBias):
+    def backward(self, dY):
+        self.sums = [a + b for a, b in zip(getattr(self, "sums", (0, 0, 0)), _right_way_back(self.X, self.W, dY), strict=True)]
+        return tuple(self.sums)
+
+
 LinearNode = Exercise(
     "03.8", "LinearNode",
     observe=_observe_node,
@@ -757,6 +1061,26 @@ LinearNode = Exercise(
                 _NodeWithBareNames, when=lambda facts: _raised(facts, "name 'W' is not defined", "name 'X' is not defined",
                                                                "different from 100)")  # the notebook has another X
                 and f"{_BACK}, X (5, 3), W (3, 2)" in facts and isinstance(_first_back(facts), Raised)),
+        Mistake("forward leaves out b: Y = XW + b.", _node_with(_right_way_back, forward=lambda X, W, b: X @ W)),
+        Mistake("Two nodes share what they keep, so the second overwrites the first: keep X and W on self, not on the class or outside.",
+                _shared_node()),
+        Mistake("The second call adds to the first: backward computes its gradients anew each time.", _NodeThatAddsUp),
+        Mistake("db is averaged: it is the sum over the batch; the mean belongs to the loss.",
+                _node_with(lambda X, W, dY: (dY @ W.T, X.T @ dY, dY.mean(axis=0)))),
+        Mistake("Everything is averaged: the mean belongs to the loss, the node only passes on.",
+                _node_with(lambda X, W, dY: _right_way_back(X, W, dY / len(dY)))),
+        Mistake("db has one number for each example: sum over the batch, axis=0, not over the outputs.",
+                _node_with(lambda X, W, dY: (dY @ W.T, X.T @ dY, dY.sum(axis=1))), when=lambda facts: _forms(_first_back(facts))[2:] == [(5,)]),
+        Mistake("Another order: backward returns dX first, then dW, then db. (Yours is dW, db, dX.)",
+                _node_with(lambda X, W, dY: (X.T @ dY, dY.sum(axis=0), dY @ W.T)),
+                when=lambda facts: _forms(_first_back(facts)) == [(3, 2), (2,), (5, 3)]),
+        Mistake("Three gradients are asked, dX, dW and db: b has one too.",
+                _node_with(lambda X, W, dY: (dY @ W.T, X.T @ dY)), when=lambda facts: len(_forms(_first_back(facts))) == 2),
+        Mistake("backward returns the tuple (dX, dW, db), not a dict.",
+                _node_with(lambda X, W, dY: dict(zip(("dX", "dW", "db"), _right_way_back(X, W, dY), strict=True))),
+                when=lambda facts: isinstance(_first_back(facts), dict)),
+        Mistake("The upstream gradient is left out: W, X and 1 are the slopes of this node alone. Multiply each by dY.",
+                _node_with(lambda X, W, dY: (W, X, np.ones(W.shape[1])))),
     ],
     hints=[
         "Shape rule.",
@@ -832,6 +1156,38 @@ def _first_loss(facts, asked: float) -> bool:
     return abs(float(facts[_THREE][0]) - asked) < 1e-9
 
 
+def _hinge_with(cost=lambda gaps: np.maximum(gaps, 0), gap=lambda s, right, margin: s - right + margin):
+    """Another gap or another cost of it; the gradient is the right one."""
+    def hinge_loss(s, labels, margin=1.0):
+        rows = np.arange(len(s))
+        costs = cost(gap(s, s[rows, labels][:, None], margin))
+        costs[rows, labels] = 0
+        return costs.sum() / len(s), _hinge(s, labels, margin)[1]
+    return hinge_loss
+
+
+def _hinge_plus(s, labels, margin=1.0):
+    rows, (loss, g) = np.arange(len(s)), _hinge(s, labels, margin)
+    g[rows, labels] *= -1
+    return loss, g
+
+
+def _hinge_gaps_as_gradient(s, labels, margin=1.0):
+    rows = np.arange(len(s))
+    gaps = np.maximum(s - s[rows, labels][:, None] + margin, 0)
+    gaps[rows, labels] = 0
+    gaps[rows, labels] = -gaps.sum(axis=1)
+    return _hinge(s, labels, margin)[0], gaps / len(s)
+
+
+def _softmax_loss(s, labels, margin=1.0):
+    rows = np.arange(len(s))
+    logs = s - np.log(np.exp(s).sum(axis=1, keepdims=True))
+    g = np.exp(logs)
+    g[rows, labels] -= 1
+    return -logs[rows, labels].mean(), g / len(s)
+
+
 hinge_loss = Exercise(
     "03.9", "hinge_loss",
     observe=_observe_hinge,
@@ -845,7 +1201,8 @@ hinge_loss = Exercise(
                 lambda s, l, margin=1.: (_hinge(s, l, margin)[0],
                                          np.where(np.arange(s.shape[1]) == l[:, None], 0, _hinge(s, l, margin)[1]))),
         Mistake("Divided by the number of classes as well (this is what multi_margin_loss does).",
-                lambda s, l, margin=1.: (_hinge(s, l, margin)[0] / s.shape[1], _hinge(s, l, margin)[1] / s.shape[1])),
+                lambda s, l, margin=1.: (_hinge(s, l, margin)[0] / s.shape[1], _hinge(s, l, margin)[1] / s.shape[1]),
+                when=lambda facts: _first_loss(facts, 15.8 / 9)),
         Mistake("margin is ignored.",
                 lambda s, l, margin=1.: _hinge(s, l, 1.0)),
         Mistake("The right class always gets -1: it gets minus the NUMBER of classes that come too close, which may be 0 or 2.",
@@ -858,6 +1215,32 @@ hinge_loss = Exercise(
         Mistake("Where the margin is met exactly the gradient is 0: ask for > 0, not for >= 0.", _hinge_inclusive),
         Mistake(">= 0 counts the right class as well, whose gap you set to 0: ask for > 0.",
                 lambda s, l, margin=1.: _hinge_inclusive(s, l, margin, own=True)),
+        Mistake("Negative gaps count: a class that is far enough behind costs 0, so take max(0, gap).",
+                _hinge_with(cost=lambda gaps: gaps), when=lambda facts: _first_loss(facts, 7.4 / 3) or _first_loss(facts, 7.4 / 3 + 1)),
+        Mistake("The margin is subtracted: it is added to the gap, s_j - s_c + margin.",
+                _hinge_with(gap=lambda s, right, margin: s - right - margin), when=lambda facts: _first_loss(facts, 9.8 / 3)),
+        Mistake("The gap is the wrong way round: the score of the wrong class minus that of the right one, plus the margin.",
+                _hinge_with(gap=lambda s, right, margin: right - s + margin), when=lambda facts: _first_loss(facts, 4.8)
+                or _first_loss(facts, 5.8)),
+        Mistake("You compare with the best score: compare with the score of the right class, scores[rows, labels].",
+                _hinge_with(gap=lambda s, right, margin: s - s.max(axis=1, keepdims=True) + margin),
+                when=lambda facts: _first_loss(facts, 0.9)),
+        Mistake("The gaps are squared: here each costs just what it is.", _hinge_with(cost=lambda gaps: np.maximum(gaps, 0) ** 2),
+                when=lambda facts: _first_loss(facts, 91.66 / 3)),
+        Mistake("The sign of the right class: raising its score lowers the loss, so its gradient is negative.", _hinge_plus),
+        Mistake("The gradient is not averaged: divide it by the number of examples, as the loss.",
+                lambda s, l, margin=1.: (_hinge(s, l, margin)[0], len(s) * _hinge(s, l, margin)[1])),
+        Mistake("The gradient holds the sizes of the gaps: a gap grows by 1 with its score, whatever its size, so count 1 for each.",
+                _hinge_gaps_as_gradient, when=lambda facts: abs(abs(_first(facts)[1][0, 1]) * 3 - 2.9) < 1e-9
+                or abs(abs(_first(facts)[1][0, 1]) - 2.9) < 1e-9),
+        Mistake("One loss for each example: return their mean.",
+                lambda s, l, margin=1.: (_hinge(s, l, margin)[0] * np.ones(len(s)), _hinge(s, l, margin)[1]),
+                when=lambda facts: _forms(_first(facts)) == [(3,), (3, 3)]),
+        Mistake("Only the loss comes back: return the pair, the loss and its gradient.", lambda s, l, margin=1.: _hinge(s, l, margin)[0],
+                when=lambda facts: _is_number(_first(facts))),
+        Mistake("The other way round: the loss first, then its gradient.", lambda s, l, margin=1.: _hinge(s, l, margin)[::-1],
+                when=lambda facts: _forms(_first(facts)) == [(3, 3), ()]),
+        Mistake("That is the softmax loss of lesson 02: the hinge loss has no exponentials.", _softmax_loss),
     ],
     hints=[
         "Which classes come too close?",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 
 from helpers import devices, plots, widgets
@@ -163,13 +166,71 @@ def _largest_product(image, kernel, stride=1, padding=0):
     return (x.unfold(0, kh, stride).unfold(1, kw, stride) * kernel).amax((-1, -2))
 
 
+def _mirrored(*axes: int):
+    def wrong(image, kernel, stride=1, padding=0):
+        return _reference_correlate2d(image, kernel.flip(*axes), stride, padding)
+
+    return wrong
+
+
+def _last_product(image, kernel, stride=1, padding=0):
+    import torch.nn.functional as F
+
+    (kh, kw), x = kernel.shape, F.pad(image, (padding,) * 4)
+    return x[kh - 1::stride, kw - 1::stride] * kernel[-1, -1]
+
+
+def _ragged_windows(image, kernel, stride=1, padding=0):
+    import torch.nn.functional as F
+
+    kh, kw = kernel.shape
+    return _reference_correlate2d(F.pad(image, (padding, padding + kw - 1, padding, padding + kh - 1)), kernel, stride)
+
+
+def _padded_by(mode: str):
+    """Padding left and right only, or with the pixels of the border."""
+    def wrong(image, kernel, stride=1, padding=0):
+        import torch.nn.functional as F
+
+        sides = F.pad(image, (padding, padding)) if mode == "columns" else F.pad(image[None, None], (padding,) * 4, mode=mode)[0, 0]
+        return _reference_correlate2d(sides, kernel, stride)
+
+    return wrong
+
+
+def _output_padded(image, kernel, stride=1, padding=0):
+    import torch.nn.functional as F
+
+    return F.pad(_reference_correlate2d(image, kernel, stride), (padding,) * 4)
+
+
+def _in_single_precision(image, kernel, stride=1, padding=0):
+    return _reference_correlate2d(image.float(), kernel.float(), stride, padding).to(image.dtype)
+
+
+_SMALL = "float64 image (7, 10), kernel (3, 2), stride=1, padding=0"
+
+
+def _small_like(wrong):
+    """Whether the plain result on an image without symmetries is the one that ``wrong`` gives."""
+    return lambda facts: _same(wrong(_random(7, 10, seed=91), _random(3, 2, seed=92)), facts[_SMALL])
+
+
+def _rounded(facts: dict) -> bool:
+    """float64, padded as it should be, and right to some six digits only."""
+    image, kernel = _on_device(np.array(IMAGE, float)), _on_device(np.array(KERNEL, float))
+    padded = _same(_reference_correlate2d(image, kernel, 1, 1), facts[f"{_PLAIN}, stride=1, padding=1"])
+    error = (facts[_SMALL] - _reference_correlate2d(_random(7, 10, seed=91), _random(3, 2, seed=92))).abs().max().item()
+    return padded and "float64" in str(facts[_SMALL].dtype) and 1e-8 < error < 1e-4
+
+
 correlate2d = Exercise(
     "09.1", "correlate2d",
     observe=_observe_correlate2d,
     expected=_reference_correlate2d,
     mistakes=[
         Mistake("Your result equals the mathematical convolution. Deep-learning libraries do not flip the kernel: use it as it is written.",
-                _turned, _plain_table_like(_turned)),
+                _turned, _small_like(_turned)),
         Mistake("Every value is smaller by the factor kh·kw: you averaged. A response is the sum of the products.",
                 _mean_of_products, _plain_table_like(_mean_of_products)),
         Mistake("The output has as many rows as with stride 1. Move the window by `stride` pixels per step.",
@@ -187,6 +248,26 @@ correlate2d = Exercise(
                 lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel, stride, padding)[:-1, :-1]),
         Mistake("As many windows as the stride asks for, but one pixel apart: window (i, j) starts at i · stride, j · stride.", _crowded),
         Mistake("The largest of the products, not their sum: that would be a kind of pooling.", _largest_product, _plain_table_like(_largest_product)),
+        Mistake("The kernel is mirrored left to right: b counts columns to the right, in the window and in the kernel alike.",
+                _mirrored(1), _small_like(_mirrored(1))),
+        Mistake("The kernel is upside down: a counts rows downward, in the window and in the kernel alike.", _mirrored(0), _small_like(_mirrored(0))),
+        Mistake("Only the last product is left: collect them with `+=`, or sum the products of the window.",
+                _last_product, _plain_table_like(_last_product)),
+        Mistake("The stride moves the window downward only: columns are still one pixel apart.",
+                lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel, 1, padding)[::stride]),
+        Mistake("The stride moves the window to the right only: rows are still one pixel apart.",
+                lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel, 1, padding)[:, ::stride]),
+        Mistake("Windows that stick out at the right and below are in your output: only whole windows count.",
+                _ragged_windows, _plain_table_like(_ragged_windows)),
+        Mistake("Zeros left and right only: `F.pad` speaks of the last axis first, so four numbers are needed: left, right, above, below.",
+                _padded_by("columns")),
+        Mistake("Outside the image the border is repeated in yours: padding means zeros.", _padded_by("replicate")),
+        Mistake("The zeros are around the output: they belong around the image, before the kernel sees it.", _output_padded),
+        Mistake("The padding is always 1 in yours.",
+                lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel, stride, min(padding, 1))),
+        Mistake("Right to some six digits: it was computed in float32. Keep the dtype of the image all the way.", _in_single_precision, _rounded),
+        Mistake("Responses may be negative: there is a ReLU too many.",
+                lambda image, kernel, stride=1, padding=0: _reference_correlate2d(image, kernel, stride, padding).clamp(min=0)),
     ],
     hints=[
         "One output is one window of the padded image. How many windows fit, downward and across?",
@@ -252,6 +333,49 @@ def _wrong_size(diagnosis: str, formula, kind: type = int) -> Mistake:
     return Mistake(diagnosis, example, when)
 
 
+def _sizes_are_right(facts: dict) -> bool:
+    return all(facts[_size_label(*s)] == _reference_size(*s) and isinstance(facts[_size_label(*s)], int) for s in _SIZES)
+
+
+def _too_long_is(*starts: str):
+    """Whether all sizes are right, and a kernel that is too long leads to something that starts like this."""
+    def when(facts: dict) -> bool:
+        found = [value for value in facts.values() if isinstance(value, str) and value != "raises ValueError"]
+        return _sizes_are_right(facts) and found[0].startswith(starts)
+
+    return when
+
+
+def _size_or(instead):
+    """The right size; where no window fits, what ``instead(message)`` returns or raises."""
+    def example(size, kernel, stride=1, padding=0, dilation=1):
+        try:
+            return _reference_size(size, kernel, stride, padding, dilation)
+        except ValueError as problem:
+            return instead(str(problem))
+
+    return example
+
+
+def _fail(message: str):
+    raise AssertionError(message)
+
+
+def _refuses(test):
+    """The formula behind a test that refuses some settings that fit, or too few that do not."""
+    def example(size, kernel, stride=1, padding=0, dilation=1):
+        if test(size, kernel, padding, dilation):
+            raise ValueError("too long")
+        return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+    return example
+
+
+def _refused_at(setting):
+    """Whether the answer raises ValueError for a setting that fits."""
+    return lambda facts: facts[_size_label(*setting)].kind == "ValueError"
+
+
 conv_output_size = Exercise(
     "09.2", "conv_output_size",
     observe=_observe_size,
@@ -270,7 +394,26 @@ conv_output_size = Exercise(
                     lambda n, k, s, p, d: (n + 2 * p - d * (k - 1)) // s),
         Mistake("No window fits, and you return a number all the same: raise ValueError when the kernel is longer than the padded input.",
                 lambda size, kernel, stride=1, padding=0, dilation=1: (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1,
-                lambda facts: all(facts[_size_label(*s)] == _reference_size(*s) for s in _SIZES)),
+                lambda facts: _too_long_is("returns 0", "returns -")(facts) and facts["conv_output_size(size=3, kernel=5)"] != "raises ValueError"),
+        Mistake("The kernel is compared as it is. Spread out it spans D·(K−1)+1 pixels: compare that.",
+                _refuses(lambda size, kernel, padding, dilation: kernel > size + 2 * padding), _too_long_is("returns 0", "returns -")),
+        Mistake("Where no window fits, yours returns the exception: `raise ValueError(...)`, in place of `return`.",
+                _size_or(ValueError), _too_long_is("returns a ValueError")),
+        Mistake("Where no window fits, yours returns None: `raise ValueError(...)`; a printed line stops nobody.",
+                _size_or(lambda message: None), _too_long_is("returns None")),
+        Mistake("Where no window fits, yours ends with another exception: asked is ValueError, which says that a value is wrong.",
+                _size_or(_fail), _too_long_is("raises ")),
+        Mistake("Yours refuses a kernel that fits: compare with the padded input, size + 2·padding.",
+                _refuses(lambda size, kernel, padding, dilation: dilation * (kernel - 1) + 1 > size), _refused_at((3, 5, 1, 1, 1))),
+        Mistake("Yours refuses a kernel just as long as the padded input: it fits, once.",
+                _refuses(lambda size, kernel, padding, dilation: dilation * (kernel - 1) + 1 >= size + 2 * padding), _refused_at((10, 4, 1, 0, 3))),
+        _wrong_size("The padding is missing: it makes the row 2P pixels longer.", lambda n, k, s, p, d: (n - d * (k - 1) - 1) // s + 1),
+        _wrong_size("The stride is missing: divide the room by it, and round down.", lambda n, k, s, p, d: n + 2 * p - d * (k - 1)),
+        _wrong_size("Rounded to the nearest: a window that sticks out is dropped, so the division rounds down.",
+                    lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1)),
+        _wrong_size("One pixel of the kernel too many: it spans D·(K−1)+1, and D·K+1 was taken off.", lambda n, k, s, p, d: (n + 2 * p - d * k - 1) // s + 1),
+        _wrong_size("`//` comes before `−`: put all of the room into parentheses, then divide.", lambda n, k, s, p, d: n + 2 * p - d * (k - 1) - 1 // s + 1),
+        _wrong_size("That is the size with padding \"same\": here `padding` says how many zeros there are.", lambda n, k, s, p, d: -(-n // s)),
     ],
     hints=[
         "How many start positions fit into the padded row?",
@@ -310,16 +453,32 @@ def _reference_cost(in_shape, out_channels, kernel, stride=1, padding=0, bias=Tr
             "multiplications": out.numel() * layer.weight[0].numel()}
 
 
-def _wrong_cost(diagnosis: str, key: str, formula) -> Mistake:
-    """A known mistake in one of the numbers. ``formula(right, setting)`` gives it."""
+@functools.cache
+def _right_cost(*setting) -> dict:
+    return _reference_cost(*setting)
+
+
+def _wrong_cost(diagnosis: str, key: str, formula, *others) -> Mistake:
+    """A known mistake in one of the numbers. ``formula(right, setting)`` gives it, or one of the others does."""
     def example(in_shape, out_channels, kernel, stride=1, padding=0, bias=True):
-        right = _reference_cost(in_shape, out_channels, kernel, stride, padding, bias)
+        right = _right_cost(in_shape, out_channels, kernel, stride, padding, bias)
         return {**right, key: formula(right, (in_shape, out_channels, kernel, stride, padding, bias))}
 
     def when(facts: dict) -> bool:
-        return all(facts[_cost_label(*s)][key] == formula(_reference_cost(*s), s) for s in _COSTS)
+        return any(all(facts[_cost_label(*s)][key] == f(_right_cost(*s), s) for s in _COSTS) for f in (formula, *others))
 
     return Mistake(diagnosis, example, when)
+
+
+def _wrong_sides(diagnosis: str, side) -> Mistake:
+    """A known mistake in H' and W'. ``side(n, k, stride, padding)`` gives one of them."""
+    return _wrong_cost(diagnosis, "out_shape", lambda right, s: (*right["out_shape"][:2], *(
+        side(n, k, s[3], s[4]) for n, k in zip(s[0][2:], s[2], strict=True))))
+
+
+def _weights(s) -> int:
+    """The weights of one filter."""
+    return s[0][1] * s[2][0] * s[2][1]
 
 
 def _places(shape) -> int:
@@ -345,9 +504,38 @@ conv_cost = Exercise(
         _wrong_cost("The biases are counted although bias is False.", "parameters", lambda right, s: right["parameters"] + (not s[5]) * s[1]),
         _wrong_cost("The biases are missing: one for each output channel.", "parameters", lambda right, s: right["parameters"] - s[5] * s[1]),
         _wrong_cost("One bias for all: each output channel has one of its own.", "parameters", lambda right, s: right["parameters"] - s[5] * (s[1] - 1)),
-        _wrong_cost("Twice as many: additions are not counted here.", "multiplications", lambda right, s: 2 * right["multiplications"]),
+        _wrong_cost("About twice as many: additions are not counted here.", "multiplications", lambda right, s: 2 * right["multiplications"],
+                    lambda right, s: 2 * right["multiplications"] - math.prod(right["out_shape"])),
         _wrong_cost("The biases are in your count: adding one takes no multiplication.", "multiplications",
-                    lambda right, s: right["parameters"] * right["multiplications"] // (right["parameters"] - s[5] * s[1])),
+                    lambda right, s: right["parameters"] * right["multiplications"] // (right["parameters"] - s[5] * s[1]),
+                    lambda right, s: math.prod(right["out_shape"]) * (_weights(s) + 1)),
+        _wrong_cost("The batch is missing in the shape: (N, C', H', W').", "out_shape", lambda right, s: right["out_shape"][1:]),
+        _wrong_cost("The second number of the shape is that of the output channels: each filter makes one map.", "out_shape",
+                    lambda right, s: (*s[0][:2], *right["out_shape"][2:])),
+        _wrong_cost("Channels come second in PyTorch: (N, C', H', W').", "out_shape",
+                    lambda right, s: (s[0][0], *right["out_shape"][2:], right["out_shape"][1])),
+        _wrong_cost("W' is computed from H: rows and columns have sizes of their own.", "out_shape",
+                    lambda right, s: (*right["out_shape"][:3], right["out_shape"][2])),
+        _wrong_cost("kh belongs to the rows, kw to the columns: they are exchanged in your H' and W'.", "out_shape",
+                    lambda right, s: _right_cost(s[0], s[1], s[2][::-1], *s[3:])["out_shape"]),
+        _wrong_sides("The padding is missing in H' and W'.", lambda n, k, stride, padding: (n - k) // stride + 1),
+        _wrong_sides("Padding is added on both sides: 2P in H' and W'.", lambda n, k, stride, padding: (n + padding - k) // stride + 1),
+        _wrong_sides("The stride is missing in H' and W'.", lambda n, k, stride, padding: n + 2 * padding - k + 1),
+        _wrong_cost("The kernel need not be square: kh·kw weights for each channel.", "parameters",
+                    lambda right, s: s[1] * (s[0][1] * s[2][0] ** 2 + s[5]), lambda right, s: s[1] * (s[0][1] * s[2][1] ** 2 + s[5])),
+        _wrong_cost("One bias per filter: yours has one for each of its channels too.", "parameters",
+                    lambda right, s: right["parameters"] + s[5] * s[1] * (s[0][1] - 1)),
+        _wrong_cost("Those are the parameters of one filter; there are `out_channels` of them.", "parameters", lambda right, s: _weights(s) + s[5]),
+        _wrong_cost("The same filters serve the whole batch: parameters do not grow with N.", "parameters", lambda right, s: s[0][0] * right["parameters"]),
+        _wrong_cost("Your count is for one filter: each of the output channels needs its own.", "multiplications",
+                    lambda right, s: right["multiplications"] // s[1]),
+        _wrong_cost("That is the number of outputs; each of them costs C·kh·kw products.", "multiplications", lambda right, s: math.prod(right["out_shape"])),
+        _wrong_cost("That is the number of parameters: each weight is used at every place and for every image.", "multiplications",
+                    lambda right, s: right["parameters"], lambda right, s: s[1] * _weights(s)),
+        _wrong_cost("That would be a dense layer, in which each output sees every input.", "multiplications",
+                    lambda right, s: math.prod(right["out_shape"]) * math.prod(s[0][1:])),
+        _wrong_cost("Windows do not start at each pixel of the padded image: use H'·W'.", "multiplications",
+                    lambda right, s: s[0][0] * s[1] * (s[0][2] + 2 * s[4]) * (s[0][3] + 2 * s[4]) * _weights(s)),
         _wrong_cost("H' and W' are exchanged.", "out_shape", lambda right, s: (*right["out_shape"][:2], *right["out_shape"][:1:-1])),
     ],
     hints=[
@@ -417,6 +605,25 @@ def _by_own_steps(image, size, stride):
     return (*_grid(image, size, stride), size, size), (a * stride, b * stride, a, b)
 
 
+def _steps(steps, grid=_grid):
+    """A wrong answer by as_strided; ``steps(a, b, size, stride)`` gives the four steps."""
+    return _by_strides(lambda image, size, stride: (grid(image, size, stride), steps(*image.stride(), size, stride)))
+
+
+def _own_steps(a, b, size, stride):
+    return a * stride, b * stride, a, b
+
+
+def _places_in_a_row(image, size, stride):
+    a, b = image.stride()
+    return image.as_strided((math.prod(_grid(image, size, stride)), size, size), (b * stride, a, b))
+
+
+def _steps_in_bytes(image, size, stride):
+    grid, steps = _by_own_steps(image, size, stride)
+    return image.as_strided(grid, [step * image.element_size() for step in steps])
+
+
 def _is_a_copy(facts: dict) -> bool:
     """Values right, and the change of the image is not seen."""
     place = next(iter(facts))
@@ -432,7 +639,7 @@ extract_patches = Exercise(
         Mistake("Right for this image, wrong for its transpose: take the steps from `image.stride()`.", _by_strides(_fixed_steps)),
         Mistake("Values right, but this is a copy: changing the image no longer changes the patches.",
                 lambda image, size, stride: _reference_patches(image, size, stride).contiguous(), _is_a_copy),
-        Mistake("Grid and patch axes are in the wrong order.",
+        Mistake("Grid and patch axes are in the wrong order: within a patch its rows come before its columns.",
                 lambda image, size, stride: image.unfold(1, size, stride).unfold(0, size, stride),
                 lambda facts: _same(_reference_patches(_images_of_all_kinds()["x"], 3, 2).transpose(0, 1), next(iter(facts.values())))),
         Mistake("Your last patches read beyond the image.", _by_strides(_too_many),
@@ -449,6 +656,26 @@ extract_patches = Exercise(
         Mistake("Right, but of a copy: `contiguous()` copies an image that is not, and then the patches no longer follow it.", _patches_of_a_copy),
         Mistake("A sliced image does not start at place 0 of its memory: leave the offset out, and as_strided takes the image's own.",
                 lambda image, size, stride: image.as_strided(*_by_own_steps(image, size, stride), 0)),
+        Mistake("Neighboring patches start `size` pixels apart in yours: it is `stride` pixels, and patches may overlap.",
+                _steps(lambda a, b, size, stride: (a * size, b * size, a, b))),
+        Mistake("The stride is in the step downward only: the second step needs it too.", _steps(lambda a, b, size, stride: (a * stride, b, a, b))),
+        Mistake("The four steps go with the axes (ph, pw, size, size): down and right in the grid, then down and right in the patch.",
+                _steps(lambda a, b, size, stride: (a * stride, a, b * stride, b))),
+        Mistake("A column is not always one step in memory: `image.stride(1)` in place of 1.",
+                _steps(lambda a, b, size, stride: (a * stride, stride, a, 1))),
+        Mistake("Steps count numbers, not bytes.", _steps_in_bytes),
+        Mistake("ph counts rows and pw columns: the image is not square.",
+                _steps(_own_steps, lambda image, size, stride: _grid(image, size, stride)[:1] * 2)),
+        Mistake("ph and pw are exchanged: ph counts the starts downward.", _steps(_own_steps, lambda image, size, stride: _grid(image, size, stride)[::-1])),
+        Mistake("Each start was counted, as with stride 1: (H - size) // stride + 1 of them fit.",
+                _steps(_own_steps, lambda image, size, stride: _grid(image, size, 1))),
+        Mistake("The argument `stride` is ignored: patches start `stride` pixels apart, and fewer of them fit.",
+                lambda image, size, stride: _reference_patches(image, size, 1)),
+        Mistake("Patches that stick out are among yours: only (H - size) // stride + 1 of them fit.",
+                _steps(_own_steps, lambda image, size, stride: [-(-n // stride) for n in image.shape])),
+        Mistake("Right patches, but in one row: keep the grid, (ph, pw, size, size).",
+                lambda image, size, stride: _reference_patches(image, size, stride).flatten(0, 1)),
+        Mistake("One step cannot lead along the whole grid: at the end of a row of patches it leaves the image. Two axes, two steps.", _places_in_a_row),
     ],
     hints=[
         "A stride is a step in memory. How far is it to the next row, and how far to the next row of patches?",
@@ -475,7 +702,8 @@ def _gradient(result, leaf, seed: int):
     if not result.requires_grad:
         return "none: the result does not depend on it"
     upstream = _random(*result.shape, seed=seed).to(result.dtype)
-    return torch.autograd.grad((result * upstream).sum(), leaf)[0]
+    gradient = torch.autograd.grad((result * upstream).sum(), leaf, retain_graph=True, allow_unused=True)[0]
+    return "none: the result does not depend on it" if gradient is None else gradient
 
 
 def _observe_conv2d(conv2d, see):
@@ -488,9 +716,11 @@ def _observe_conv2d(conv2d, see):
         see.call(conv2d, x, weight, label=f"{shapes}, no bias")
         see.call(conv2d, x, weight, bias, stride=2, padding=1, label=f"{shapes}, bias (5,), stride=2, padding=1")
         see.call(conv2d, *_layer_inputs(960, 2, "float32"), 3, 2, label="float32 x (2, 4, 8, 11), weight (5, 4, 3, 2), bias (5,), stride=3, padding=2")
-        weight.requires_grad_()
-        out = see.call(conv2d, x, weight, bias, label=f"{shapes}, bias (5,), with a weight that wants a gradient", changes_inputs=True)
-        see.fact("the gradient with respect to the weight", _gradient(out, weight, 970))
+        for leaf in (x, weight, bias):
+            leaf.requires_grad_()
+        out = see.call(conv2d, x, weight, bias, label=f"{shapes}, bias (5,), all three want a gradient", changes_inputs=True)
+        for name, leaf in (("weight", weight), ("bias", bias), ("input x", x)):
+            see.fact(f"the gradient with respect to the {name}", _gradient(out, leaf, 970))
     _ready_made(see, called, "conv2d")
 
 
@@ -549,6 +779,22 @@ def _layer_mixed(x, weight, bias=None, stride=1, padding=0):
     return out.reshape(out.shape[1], out.shape[0], *out.shape[2:]).transpose(0, 1)
 
 
+def _weights_viewed(x, weight, bias=None, stride=1, padding=0):
+    return _reference_conv2d(x, weight.reshape(-1, len(weight)).T.reshape(weight.shape), bias, stride, padding)
+
+
+def _filters_lying(x, weight, bias=None, stride=1, padding=0):
+    return _reference_conv2d(x, weight.transpose(2, 3).reshape(weight.shape), bias, stride, padding)
+
+
+def _truth_of_bias(x, weight, bias=None, stride=1, padding=0):
+    return _reference_conv2d(x, weight, bias if bias else None, stride, padding)
+
+
+def _channels_averaged(x, weight, bias=None, stride=1, padding=0):
+    return _plus_bias(_reference_conv2d(x, weight, None, stride, padding) / x.shape[1], bias)
+
+
 conv2d = Exercise(
     "09.5", "conv2d",
     observe=_observe_conv2d,
@@ -566,7 +812,35 @@ conv2d = Exercise(
                 lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, None, stride, padding)),
         Mistake("Cross-correlation, not convolution: do not flip.", _turned_layer, _layer_like(_turned_layer)),
         Mistake("No gradient reaches the weight: `detach()` or `.data` cuts it off, and the layer can't learn.",
-                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight.detach(), bias, stride, padding)),
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight.detach(), bias, stride, padding),
+                lambda facts: facts["the gradient with respect to the weight"].startswith("none")),
+        Mistake("No gradient reaches x: the layers below this one could not learn.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x.detach(), weight, bias, stride, padding)),
+        Mistake("No gradient reaches the bias: it is a parameter too.",
+                lambda x, weight, bias=None, stride=1, padding=0:
+                    _reference_conv2d(x, weight, None if bias is None else bias.detach(), stride, padding)),
+        Mistake("`view` reads the filters in another order: (O, C·kh·kw) by `flatten(1)`, then transpose.", _weights_viewed, _layer_like(_weights_viewed, False)),
+        Mistake("kh and kw are exchanged in the filters: flatten (C, kh, kw) as it is.", _filters_lying, _layer_like(_filters_lying, False)),
+        Mistake("The channels are averaged: a response is the sum over all of them.", _channels_averaged, _layer_like(_channels_averaged, False)),
+        Mistake("The bias came in once for each input channel: it is added once to each map.",
+                lambda x, weight, bias=None, stride=1, padding=0:
+                    _reference_conv2d(x, weight, None if bias is None else x.shape[1] * bias, stride, padding)),
+        Mistake("The first bias serves all maps in yours: each output channel has its own.",
+                lambda x, weight, bias=None, stride=1, padding=0:
+                    _reference_conv2d(x, weight, None if bias is None else bias[:1].expand(len(bias)), stride, padding)),
+        Mistake("The padding is ignored: `F.unfold` takes it too.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, bias, stride)),
+        Mistake("The stride is ignored: `F.unfold` takes it too.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, bias, 1, padding)),
+        Mistake("Only the first image is in the result: all N of them.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x[:1], weight, bias, stride, padding)),
+        Mistake("Channels come second in PyTorch: (N, O, H', W').",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, bias, stride, padding).permute(0, 2, 3, 1)),
+        Mistake("The maps of all filters were added up: each filter makes a map of its own.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, bias, stride, padding).sum(1)),
+        Mistake("`if bias` asks a whole tensor for one yes or no: ask `if bias is not None`.", _truth_of_bias),
+        Mistake("A ReLU is no part of the layer: it comes after it, where one wants it.",
+                lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, bias, stride, padding).clamp(min=0)),
         Mistake("The places are still in one row: view them as H' rows of W'.",
                 lambda x, weight, bias=None, stride=1, padding=0: _reference_conv2d(x, weight, bias, stride, padding).flatten(2)),
         Mistake("H' and W' are exchanged in the last view.", _layer_lying),
@@ -640,6 +914,72 @@ def _raise_key_error(x, size=2, stride=None, mode="max"):
     return {"max": _reference_pool2d, "avg": _reference_pool2d}[mode](x, size, stride, mode)
 
 
+_UNKNOWN = 'pool2d(x, mode="min")'
+
+
+def _unknown_is(start: str):
+    """Whether all pools are right, and an unknown mode leads to something that starts like this."""
+    def when(facts: dict) -> bool:
+        x = _random(2, 3, 9, 13, seed=960, mean=-1.0)
+        return facts[_UNKNOWN].startswith(start) and all(
+            _same(_reference_pool2d(x, 3, 2, mode), facts[f"pool2d(x (2, 3, 9, 13), size=3, stride=2, mode={mode!r})"]) for mode in ("max", "avg"))
+
+    return when
+
+
+def _pool_or(instead):
+    """The right pools; for an unknown mode, what ``instead(message)`` returns or raises."""
+    def example(x, size=2, stride=None, mode="max"):
+        return _reference_pool2d(x, size, stride, mode) if mode in ("max", "avg") else instead(mode)
+
+    return example
+
+
+def _windows(x, size, stride):
+    """All windows of all maps: (N, C, H', W', size, size)."""
+    return x.unfold(2, size, stride or size).unfold(3, size, stride or size)
+
+
+def _pool_by(largest, mean):
+    """Pools with other functions of the windows: each takes (N, C, H', W', size, size)."""
+    def example(x, size=2, stride=None, mode="max"):
+        right = _reference_pool2d(x, size, stride, mode)  # for its ValueError
+        found = (largest if mode == "max" else mean)(_windows(x, size, stride))
+        return found.to(right.dtype)
+
+    return example
+
+
+def _maximum(windows):
+    return windows.amax((-1, -2))
+
+
+def _average(windows):
+    return windows.mean((-1, -2))
+
+
+def _padded_pool(x, size=2, stride=None, mode="max"):
+    import torch.nn.functional as F
+
+    right = _reference_pool2d(x, size, stride, mode)
+    return right if mode not in ("max", "avg") else (F.max_pool2d if mode == "max" else F.avg_pool2d)(x, size, stride, padding=size // 2)
+
+
+def _zeros_beyond(x, size=2, stride=None, mode="max"):
+    import torch.nn.functional as F
+
+    more = [-(n - size) % (stride or size) for n in x.shape[2:]]
+    return _reference_pool2d(F.pad(x, (0, more[1], 0, more[0])), size, stride, mode)
+
+
+def _cut_without_moving(x, size=2, stride=None, mode="max"):
+    """The reshape to (N, C, H', W', size, size), which cuts rows into pieces instead of windows."""
+    rows, columns = (n // size for n in x.shape[2:])
+    _reference_pool2d(x, size, stride, mode)
+    pieces = x[:, :, :rows * size, :columns * size].reshape(*x.shape[:2], rows, columns, size, size)
+    return _maximum(pieces) if mode == "max" else _average(pieces)
+
+
 pool2d = Exercise(
     "09.6", "pool2d",
     observe=_observe_pool2d,
@@ -663,7 +1003,34 @@ pool2d = Exercise(
         Mistake("The argument `stride` is ignored: windows may overlap.", lambda x, size=2, stride=None, mode="max": _reference_pool2d(x, size, None, mode)),
         Mistake("An unknown mode must raise ValueError: `min` went through as a mean.", _mean_for_all_else),
         Mistake("An unknown mode raises KeyError in yours; asked is ValueError, which says that a value is wrong.", _raise_key_error,
-                lambda facts: any(isinstance(value, Raised) and value.kind == "KeyError" for value in facts.values())),
+                _unknown_is("raises KeyError")),
+        Mistake("An unknown mode returns None in yours: `raise ValueError(...)` where neither mode fits.",
+                _pool_or(lambda mode: None), _unknown_is("returns None")),
+        Mistake("An unknown mode returns the exception in yours: `raise ValueError(...)`, in place of `return`.",
+                _pool_or(ValueError), _unknown_is("returns a ValueError")),
+        Mistake("An unknown mode ends with another exception in yours; asked is ValueError, which says that a value is wrong.",
+                _pool_or(_fail), _unknown_is("raises ")),
+        Mistake("Yours does not know the mode \"avg\": the two are called \"max\" and \"avg\".",
+                lambda x, size=2, stride=None, mode="max": _reference_pool2d(x, size, stride, "unknown" if mode == "avg" else mode),
+                lambda facts: list(facts.values())[2].kind == "ValueError" and len(facts) == 3),
+        Mistake("Maximum and mean are exchanged.", _pool_by(_average, _maximum), _pooled_like(lambda x: _reference_pool2d(x, 3, mode="avg"), "size=3, mode='max'")),
+        Mistake("The smallest of the window, not the largest.", _pool_by(lambda w: w.amin((-1, -2)), _average)),
+        Mistake("The largest in size: a maximum looks at the sign, −1 is more than −9.", _pool_by(lambda w: w.abs().amax((-1, -2)), _average)),
+        Mistake("The place of the maximum, not its value: `argmax` says where it is.", _pool_by(lambda w: w.flatten(-2).argmax(-1), _average)),
+        Mistake("The first pixel of each window, not its maximum.", _pool_by(lambda w: w[..., 0, 0], lambda w: w[..., 0, 0])),
+        Mistake("The median of the window, not its mean.", _pool_by(_maximum, lambda w: w.flatten(-2).median(-1).values)),
+        Mistake("One number for all images and channels: take it over the last two axes of the windows only.",
+                _pool_by(lambda w: w.amax((0, 1, 4, 5)).expand(w.shape[:4]), lambda w: w.mean((0, 1, 4, 5)).expand(w.shape[:4]))),
+        Mistake("A window has two axes, rows and columns: yours went over one of them.",
+                _pool_by(lambda w: w.amax(-1), lambda w: w.mean(-1)), lambda facts: next(iter(facts.values())).ndim == 5),
+        Mistake("H' and W' are exchanged in your result.", _pool_by(lambda w: _maximum(w).transpose(2, 3), lambda w: _average(w).transpose(2, 3))),
+        Mistake("W' is computed from H: rows and columns have sizes of their own.",
+                _pool_by(lambda w: _maximum(w)[..., :w.shape[2]], lambda w: _average(w)[..., :w.shape[2]])),
+        Mistake("`reshape` cuts rows into pieces, not maps into windows: (N, C, H', size, W', size), then the axes 3 and 5.",
+                _cut_without_moving, lambda facts: facts["pool2d of the rows 1 1 2 4 / 5 6 7 8 / 3 2 1 0 / 1 2 3 4"].tolist() == [[[[4, 8], [3, 4]]]]),
+        Mistake("There is padding in your pool: windows start at the corner, and nothing stands outside.", _padded_pool),
+        Mistake("Windows that stick out were filled with zeros: drop them.", _zeros_beyond,
+                _pooled_like(lambda x: _zeros_beyond(x, 3), "size=3, mode='max'")),
     ],
     hints=[
         "One number per channel and window.",
@@ -709,10 +1076,10 @@ def _reference_receptive_field(layers):
     return int(seen[0][-1] - seen[0][0]) + 1, int(seen[1][0] - seen[0][0])
 
 
-def _wrong_field(diagnosis: str, update) -> Mistake:
+def _wrong_field(diagnosis: str, update, start: tuple[int, int] = (1, 1)) -> Mistake:
     """A known mistake; ``update(r, jump, k, s)`` is the step of one layer. It is recognized by the sizes alone too."""
     def example(layers):
-        r = jump = 1
+        r, jump = start
         for k, s in layers:
             r, jump = update(r, jump, k, s)
         return r, jump
@@ -721,6 +1088,14 @@ def _wrong_field(diagnosis: str, update) -> Mistake:
         return all(facts[name][0] == example(layers)[0] for name, layers in _STACKS.items())
 
     return Mistake(diagnosis, example, when)
+
+
+def _pixels_with_gradient(layers):
+    """How many pixels touch one output: fewer than its field where a stride is larger than the kernel."""
+    seen = {0}
+    for kernel, stride in layers[::-1]:
+        seen = {place * stride + k for place in seen for k in range(kernel)}
+    return len(seen), _reference_receptive_field(layers)[1]
 
 
 receptive_field = Exercise(
@@ -742,6 +1117,21 @@ receptive_field = Exercise(
         Mistake("Without a layer an output is a pixel: it sees 1, itself.", lambda layers: _reference_receptive_field(layers) if layers else (0, 1)),
         Mistake("The jump is that of the last layer alone: the strides of all layers multiply.",
                 lambda layers: (_reference_receptive_field(layers)[0], layers[-1][1] if layers else 1)),
+        Mistake("Where a stride is larger than the kernel, some pixels are skipped: count from the first to the last, holes included.", _pixels_with_gradient),
+        _wrong_field("The size starts at 1: without a layer an output is a pixel.", lambda r, jump, k, s: (r + (k - 1) * jump, jump * s), (0, 1)),
+        _wrong_field("The jump starts at 1: neighboring pixels are one pixel apart, and 0 times a stride stays 0.",
+                     lambda r, jump, k, s: (r + (k - 1) * jump, jump * s), (1, 0)),
+        _wrong_field("Strides multiply: the jump is their product, not their sum.", lambda r, jump, k, s: (r + (k - 1) * jump, jump + s)),
+        _wrong_field("A layer grows the field by steps of the layers *before* it: its own stride plays no part.", lambda r, jump, k, s: (r + (k - 1) * s, jump * s)),
+        _wrong_field("Every layer counts, the one with the largest kernel is not enough: sizes add up.", lambda r, jump, k, s: (max(r, k * jump), jump * s)),
+        _wrong_field("A layer adds k−1 steps, k//2 on one side and the rest on the other: yours counts one side only.",
+                     lambda r, jump, k, s: (r + k // 2 * jump, jump * s)),
+        _wrong_field("A kernel of 2 adds one step, not two: k−1, not 2·(k//2).", lambda r, jump, k, s: (r + k // 2 * 2 * jump, jump * s)),
+        _wrong_field("Kernel and stride are exchanged: a layer is a pair (kernel, stride).", lambda r, jump, k, s: (r + (s - 1) * jump, jump * k)),
+        _wrong_field("The windows of neighbors overlap: a layer adds k−1 steps to a field that starts at 1.", lambda r, jump, k, s: (r + k * jump, jump * s), (0, 1)),
+        _wrong_field("Pools count as layers: they have a kernel and a stride.", lambda r, jump, k, s: (r + (k - 1) * jump * (k != s), jump * s)),
+        Mistake("That is the area: one axis is asked for.", lambda layers: (_reference_receptive_field(layers)[0] ** 2, _reference_receptive_field(layers)[1])),
+        Mistake("The loop ends after the first layer: `return` belongs behind it.", lambda layers: _reference_receptive_field(layers[:1])),
     ],
     hints=[
         "How far apart are neighboring outputs, measured in input pixels?",
@@ -805,10 +1195,30 @@ def _composed_like(wrong):
     return when
 
 
-def _only_the_middle(first, second):
-    import torch.nn.functional as F
+def _correlated(padding, *axes: int):
+    """The correlation of the kernels with the padding ``padding(k1, k2)``, ``second`` flipped along some axes."""
+    def wrong(first, second):
+        import torch.nn.functional as F
 
-    return F.conv2d(first.transpose(0, 1), second.flip(2, 3)).transpose(0, 1) if first.shape[-1] >= second.shape[-1] else first
+        return F.conv2d(first.transpose(0, 1), second.flip(*axes), padding=padding(first.shape[-1], second.shape[-1])).transpose(0, 1)
+
+    return wrong
+
+
+def _full(k1, k2):
+    return k2 - 1
+
+
+def _last_path(first, second):
+    """Copies that overwrite one another, in place of adding up."""
+    import torch
+
+    (o, _, k2, _), (_, c, k1, _) = second.shape, first.shape
+    out = first.new_zeros(o, c, k1 + k2 - 1, k1 + k2 - 1)
+    for a in range(k2):
+        for b in range(k2):
+            out[:, :, a:a + k1, b:b + k1] = torch.einsum("om,mcij->ocij", second[:, :, a, b], first)
+    return out
 
 
 compose_kernels = Exercise(
@@ -823,7 +1233,18 @@ compose_kernels = Exercise(
         Mistake("Right numbers, rotated by 180°.", lambda first, second: _reference_compose(first, second).flip(2, 3)),
         Mistake("The result has shape (C,O,…): output channels come first.",
                 lambda first, second: _reference_compose(first, second).transpose(0, 1)),
-        Mistake("Only the places where both kernels overlap wholly: the result is k1+k2−1 wide, so pad by k2−1.", _only_the_middle),
+        Mistake("Only the places where both kernels overlap wholly: the result is k1+k2−1 wide, so pad by k2−1.",
+                _correlated(lambda k1, k2: 0, 2, 3), _composed_like(_correlated(lambda k1, k2: 0, 2, 3))),
+        Mistake("Padded by the wrong kernel: `first` needs k2−1 zeros on each side.", _correlated(lambda k1, k2: k1 - 1, 2, 3),
+                _composed_like(_correlated(lambda k1, k2: k1 - 1, 2, 3))),
+        Mistake("One zero too many on each side: pad by k2−1, the result is k1+k2−1 wide.", _correlated(lambda k1, k2: k2, 2, 3)),
+        Mistake("The padding is always 1 in yours: `first` needs k2−1 zeros on each side.", _correlated(lambda k1, k2: 1, 2, 3)),
+        Mistake("Flipped along one axis only: both, rows and columns.", _correlated(_full, 3), _composed_like(_correlated(_full, 2))),
+        Mistake("The intermediate channels are reversed too: flip rows and columns only.", _correlated(_full, 1, 2, 3)),
+        Mistake("Rows and columns of one kernel are exchanged.", lambda first, second: _reference_compose(first.transpose(2, 3), second),
+                _composed_like(lambda first, second: _reference_compose(first, second.transpose(2, 3)))),
+        Mistake("Shifted copies overwrite one another: add them up with `+=`.", _last_path,
+                _composed_like(lambda first, second: _last_path(first[-1:], second[:, -1:]))),
         Mistake("The mean over the intermediate channels; every path contributes in full, so sum over m.",
                 lambda first, second: _reference_compose(first, second) / len(first)),
     ],
@@ -861,6 +1282,18 @@ def _reference_weight_grad(x, upstream):
         return torch.autograd.grad(F.conv2d(x, weight), weight, upstream)[0]
 
 
+def _grads_by_image(x, upstream):
+    import torch
+
+    return torch.stack([_reference_weight_grad(x[n:n + 1], upstream[n:n + 1]) for n in range(len(x))])
+
+
+def _viewed_as_channels_last(x, upstream):
+    right = _reference_weight_grad(x, upstream)
+    o, c, kh, kw = right.shape
+    return right.reshape(o, kh, kw, c).permute(0, 3, 1, 2)
+
+
 conv_weight_grad = Exercise(
     "09.9", "conv_weight_grad",
     observe=_observe_weight_grad,
@@ -880,6 +1313,18 @@ conv_weight_grad = Exercise(
                                     next(iter(facts.values())))),
         Mistake("You return (C,O,…): output channels come first.",
                 lambda x, upstream: _reference_weight_grad(x, upstream).transpose(0, 1)),
+        Mistake("One gradient for each image: the weight is shared by all of them, so sum over n.", _grads_by_image),
+        Mistake("You overwrote instead of adding: only the last place counts.",
+                lambda x, upstream: _reference_weight_grad(x[..., upstream.shape[2] - 1:, upstream.shape[3] - 1:], upstream[..., -1:, -1:])),
+        Mistake("The kernel is one too small: of H pixels and H' outputs, kh = H − H' + 1.",
+                lambda x, upstream: _reference_weight_grad(x, upstream)[..., :-1, :-1]),
+        Mistake("kh and kw are exchanged.", lambda x, upstream: _reference_weight_grad(x, upstream).transpose(2, 3)),
+        Mistake("The input channels were added up: each weight belongs to one of them.",
+                lambda x, upstream: _reference_weight_grad(x, upstream).sum(1, keepdim=True).expand(-1, x.shape[1], -1, -1),
+                lambda facts: _same(_reference_weight_grad(*_grad_inputs(next(iter(_GRADS)))).sum(1, keepdim=True), next(iter(facts.values()))[:, :1])),
+        Mistake("Each patch counts by what arrives at its output: multiply by `upstream`.",
+                lambda x, upstream: _reference_weight_grad(x, upstream * 0 + 1)),
+        Mistake("The rows of a patch are read by channel, row, column: view them as (O, C, kh, kw).", _viewed_as_channels_last),
     ],
     hints=[
         "A shared weight collects gradient from each place where it is used.",
@@ -1390,6 +1835,23 @@ def show_filter_block() -> None:
                "makes one map: six maps of 28 by 28.")
 
 
+def show_channel_sum(window, filter_, bias) -> None:
+    """One number of a map: three products, summed over the channels. Args: window (3, 3, 3), filter_ (3, 3, 3), bias."""
+    window, filter_, bias = _cpu(window), _cpu(filter_), float(bias)
+    sums = (window * filter_).sum((1, 2))
+    fig, axes = plots.figure(3, 5, size=(6.4, 5.0), width_ratios=(3, 0.7, 3, 0.7, 2.6))
+    for row, x, k, total, name, tint in zip(axes, window, filter_, sums, ("red", "green", "blue"), ("Reds", "Greens", "Blues"), strict=True):
+        _numbers(row[0], x, 0, 9, tint, size=12, title=f"window, {name}")
+        _sign(row[1], "·", 20)
+        _numbers(row[2], k, -4, 4, plots.DIVERGING, size=12, title=f"filter, {name}")
+        _sign(row[3], "Σ", 18)
+        _sign(row[4], f"{total:.0f}".replace("-", "−"), 18)
+    said = " + ".join(f"{v:.0f}" if v >= 0 else f"(−{-v:.0f})" for v in (*sums, bias))
+    fig.suptitle(f"one number: {said} (bias) = {sums.sum() + bias:.0f}", fontsize=12)
+    _show(fig, f"A window of an RGB image has three planes of 3 by 3, and so has one filter. Each plane of the window is multiplied with its plane "
+               f"of the filter and summed. The three sums and the bias make one number: {said} = {sums.sum() + bias:.0f}.")
+
+
 def show_fence() -> None:
     """Start positions of a 3-pixel window on a row of 7, for stride 1 and 2, and with padding."""
     fig, axes = plots.figure(1, 3, size=(9.6, 3.3))
@@ -1541,11 +2003,13 @@ def show_commuting(image, kernel, shift: int = 6) -> None:
         ax.imshow(values, **options)
         ax.set_title(title, fontsize=11)
         _bare(ax)
-    axes[0][0].annotate("convolve", (1.28, 0.5), xycoords="axes fraction", ha="center", fontsize=11)
-    axes[1][0].annotate("convolve", (1.28, 0.5), xycoords="axes fraction", ha="center", fontsize=11)
-    axes[0][0].set_xlabel("shift ↓", fontsize=11)
-    axes[0][1].set_xlabel("shift ↓", fontsize=11)
-    _show(fig, f"Upper left a digit, right its map of edges. Lower left the digit shifted by {shift} columns, right the map of that: the same as "
+    for left in axes[:, 0]:
+        left.annotate("", (1.46, 0.5), (1.06, 0.5), xycoords="axes fraction", arrowprops={"arrowstyle": "->", "linewidth": 1.5})
+        left.annotate("convolve", (1.26, 0.55), xycoords="axes fraction", ha="center", fontsize=11)
+    for upper in axes[0]:
+        upper.annotate("", (0.2, -0.36), (0.2, -0.06), xycoords="axes fraction", arrowprops={"arrowstyle": "->", "linewidth": 1.5})
+        upper.annotate(f"shift {shift} columns\nto the right", (0.26, -0.21), xycoords="axes fraction", va="center", fontsize=11)
+    _show(fig, f"Upper left a digit, right its map of edges. Lower left the digit shifted {shift} columns to the right, right the map of that: the same as "
                "the shifted map. Both ways round lead to the same picture.")
 
 

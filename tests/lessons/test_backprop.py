@@ -232,7 +232,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"03.{n}" for n in range(1, 10)]
-    assert [len(e.mistakes) for e in EXERCISES] == [6, 8, 6, 6, 8, 10, 7, 7, 9]
+    assert [len(e.mistakes) for e in EXERCISES] == [9, 17, 23, 19, 19, 22, 14, 17, 21]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 
@@ -493,6 +493,61 @@ def test_backprop_and_the_graph_agree_with_autograd():
     _, dW1, db1 = first.backward(back * hidden * (1 - hidden))
     for own, asked in zip((np.vstack([dW1, db1]), np.vstack([dW2, db2])), reference, strict=True):
         assert np.abs(own - asked).max() < 1e-8
+
+
+def _wiggled(slope):
+    """One entry after the other, with the central difference changed by ``slope``."""
+    return lambda f, x, eps=1e-5: slope(_numerical_with_rows_of_eye(f, x, eps))
+
+
+def test_a_falling_function_has_a_negative_slope():
+    common.refused(lesson.numerical_gradient, _wiggled(np.abs), saying="without abs")
+    common.refused(lesson.numerical_gradient, _wiggled(lambda g: np.maximum(g, 0)))
+
+
+@pytest.mark.parametrize(("answer", "saying"), [
+    (lambda g: g[0], "Only dE/dw comes back"),
+    (lambda g: g[::-1], "The other way round"),
+    (lambda g: (g[0].mean(), g[1]), "dE/dw is one number"),
+])
+def test_what_comes_back_of_the_gradient_is_named(answer, saying):
+    def logistic_gradient(X, y, w, b):
+        return answer(_gradient_point_by_point(X, y, w, b))
+
+    common.refused(lesson.logistic_gradient, logistic_gradient, saying=saying)
+
+
+def test_a_slip_in_the_table_is_named_whether_or_not_no_rank_is_refused():
+    def by_the_maximum(gre, gpa, rank):
+        return _features_by_comparison(800 * gre / gre.max(), 4 * gpa / gpa.max(), rank)
+
+    def unscaled(gre, gpa, rank):
+        return _features_by_comparison(800 * gre, 4 * gpa, rank)
+
+    common.refused(lesson.admissions_features, by_the_maximum, saying="maximum of this batch")
+    common.refused(lesson.admissions_features, unscaled, saying="are not scaled")
+    transposed = common.refused(lesson.admissions_features, lambda g, p, r: _features_by_comparison(g, p, r).T, saying="transpose")
+    assert "maximum" not in transposed
+
+
+@pytest.mark.parametrize(("losses", "saying"), [
+    (lambda L: L[:1] + L[:-1], "The first loss comes twice"),
+    (np.array, "The losses are an array"),
+])
+def test_slips_of_the_losses_are_named(losses, saying):
+    def gradient_descent(*args, **kwargs):
+        w, b, L = _descent_with_copies(*args, **kwargs)
+        return w, b, losses(L)
+
+    common.refused(lesson.gradient_descent, gradient_descent, saying=saying)
+
+
+def test_a_list_that_holds_no_losses_is_not_taken_for_shifted_losses():
+    def gradient_descent(*args, **kwargs):
+        w, b, L = _descent_with_copies(*args, **kwargs)
+        return w, b, [0.5] * len(L)
+
+    assert "comes twice" not in common.refused(lesson.gradient_descent, gradient_descent)
 
 
 # ---------------------------------------------------------------------------------------------- interactive figures

@@ -153,6 +153,15 @@ def _field_recursive(layers):
     return size + (layers[-1][0] - 1) * jump, jump * layers[-1][1]
 
 
+def _pixels_seen(layers):
+    """A wrong answer by gradient: it leaves out the pixels that a stride skips."""
+    x = torch.zeros(1, 1, 900, dtype=torch.float64, requires_grad=True)
+    out, jump = x, 1
+    for kernel, stride in layers:
+        out, jump = F.conv1d(out, torch.ones(1, 1, kernel, dtype=torch.float64), stride=stride), jump * stride
+    return int((torch.autograd.grad(out[0, 0, 0], x)[0] != 0).sum()), jump
+
+
 def _compose_transposed(first, second):
     return F.conv_transpose2d(second, first)
 
@@ -224,7 +233,7 @@ def test_an_endless_loop_is_stopped(exercise, monkeypatch):
 
 def test_the_lesson_is_complete():
     assert [e.id for e in EXERCISES] == [f"09.{n}" for n in range(1, 10)]
-    assert [len(e.mistakes) for e in EXERCISES] == [10, 9, 12, 11, 10, 9, 10, 6, 6]
+    assert [len(e.mistakes) for e in EXERCISES] == [22, 21, 29, 23, 24, 26, 23, 13, 13]
     assert all(len(e.hints) == 3 for e in EXERCISES)
     assert len(lesson.quiz) == 8
 
@@ -260,10 +269,17 @@ def test_calling_the_function_itself_passes_with_a_remark(exercise, answer):
     (lesson.correlate2d, lambda image, kernel, stride=1, padding=0:
         _correlate_by_unfold(F.pad(image, (0, padding, 0, padding)), kernel, stride), "pad all four sides"),
     (lesson.correlate2d, lambda image, kernel, stride=1, padding=0: _correlate_by_unfold(image, kernel.flip(0, 1)), "do not flip"),
+    (lesson.correlate2d, lambda image, kernel, stride=1, padding=0: _correlate_by_unfold(image, kernel.flip(1), stride, padding), "left to right"),
+    (lesson.correlate2d, lambda image, kernel, stride=1, padding=0:
+        _correlate_by_unfold(image.float(), kernel.float(), stride, padding).to(image.dtype), "in float32"),
     (lesson.conv_output_size, lambda size, kernel, stride=1, padding=0, dilation=1:
         (size + padding - dilation * (kernel - 1) - 1) // stride + 1, "both sides"),
     (lesson.conv_output_size, lambda size, kernel, stride=1, padding=0, dilation=1:
         (size + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1, "is a float"),
+    (lesson.conv_output_size, lambda size, kernel, stride=1, padding=0, dilation=1:
+        max(0, (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1), "return a number all the same"),
+    (lesson.conv_output_size, lambda size, kernel, stride=1, padding=0, dilation=1:
+        nn.Conv1d(1, 1, kernel, stride, padding, dilation)(torch.zeros(1, 1, size)).shape[2], "another exception"),
     (lesson.conv_cost, lambda in_shape, out_channels, kernel, stride=1, padding=0, bias=True:
         {**_cost_with_range((1, *in_shape[1:]), out_channels, kernel, stride, padding, bias),
          "out_shape": _cost_with_range(in_shape, out_channels, kernel, stride, padding, bias)["out_shape"]}, "for one image"),
@@ -274,15 +290,25 @@ def test_calling_the_function_itself_passes_with_a_remark(exercise, answer):
         _conv_by_offsets(x, weight, None, stride, padding) + (0 if bias is None else bias.view(1, 1, 1, -1)), "(O,1,1)"),
     (lesson.conv2d, lambda x, weight, bias=None, stride=1, padding=0:
         _conv_by_offsets(x, weight, bias, stride, padding).detach(), "the gradient"),
+    (lesson.conv2d, lambda x, weight, bias=None, stride=1, padding=0: _conv_by_offsets(x.detach(), weight, bias, stride, padding), "layers below"),
+    (lesson.conv2d, lambda x, weight, bias=None, stride=1, padding=0:
+        _conv_by_offsets(x, weight, None if bias is None else bias.data, stride, padding), "it is a parameter too"),
     (lesson.pool2d, lambda x, size=2, stride=1, mode="max": _pool_with_loops(x, size, stride, mode), "stride = size"),
     (lesson.pool2d, lambda x, size=2, stride=None, mode="max": _pool_by_the_library(x, size, stride, mode).clamp(min=0), "hidden ReLU"),
     (lesson.receptive_field, lambda layers: (_field_backward([(k, 1) for k, _ in layers])[0], 1), "several pixels wide"),
+    (lesson.receptive_field, _pixels_seen, "holes included"),
+    (lesson.compose_kernels, lambda first, second: F.conv2d(first.transpose(0, 1), second.flip(2, 3)).transpose(0, 1), "pad by k2−1"),
     (lesson.compose_kernels, lambda first, second: F.conv_transpose2d(second.flip(2, 3), first), "flip one kernel"),
     (lesson.compose_kernels, lambda first, second: F.conv_transpose2d(second[:, :1], first[:1]), "sum over m"),
     (lesson.conv_weight_grad, lambda x, upstream: _grad_as_convolution(x, upstream) / (upstream.numel() / upstream.shape[1]), "hides"),
 ])
 def test_natural_variants_of_mistakes_are_recognized(exercise, answer, saying):
     common.refused(exercise, answer, saying=saying)
+
+
+def test_a_right_size_in_a_tensor_is_not_blamed_for_a_missing_exception():
+    text = common.refused(lesson.conv_output_size, lambda *a, **k: torch.tensor(_size_by_range(*a, **k)))
+    assert "a plain int" in text and "ValueError" not in text
 
 
 def test_patches_that_read_a_neighbors_memory_are_refused():
